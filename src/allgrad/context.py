@@ -1,0 +1,32 @@
+"""What belongs to one thread: grad mode, world, generator, hooks on saved values.
+
+Virtual ranks are threads, so none of this may be a module global: ranks would mix.
+A new thread starts with the defaults below, as in PyTorch, where grad mode is per thread too.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+
+class ThreadContext(threading.local):
+    """The state of one thread; plain attributes, because the hot path reads them."""
+
+    grad_enabled: bool = True
+    inference: bool = False
+    anomaly: bool = False
+    anomaly_check_nan: bool = True
+
+    def __init__(self) -> None:
+        # (pack, unpack) pairs, innermost last: autograd.graph.saved_tensors_hooks
+        self.saved_hooks: list[tuple[Any, Any]] = []
+        # The communicator of this thread's default process group, None before init_process_group.
+        self.world: Any = None
+        # The default generator; random.default_generator() makes it on first use.
+        self.generator: Any = None
+        # The communicator a launcher gave to this thread (a virtual rank), None for a plain thread.
+        self.launched: Any = None
+
+
+ctx = ThreadContext()
