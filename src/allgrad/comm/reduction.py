@@ -1,0 +1,96 @@
+"""The arithmetic of reductions, apart from the messages.
+
+Every reduction of allgrad is the left fold ``((r0 + r1) + r2) + ...`` in rank order, element by element.
+How the elements are dealt out to ranks, nodes or buffers therefore cannot change a bit of the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from allgrad.dtypes import from_np
+from allgrad.errors import ArgumentError, DtypeError
+
+Array = np.ndarray[Any, Any]
+
+UFUNCS: dict[str, Any] = {
+    "sum": np.add,
+    "prod": np.multiply,
+    "min": np.minimum,
+    "max": np.maximum,
+    "band": np.bitwise_and,
+    "bor": np.bitwise_or,
+    "bxor": np.bitwise_xor,
+}
+_BITWISE = ("band", "bor", "bxor")
+BLOCK_BYTES = 128 * 1024  # one block of each of a few ranks fits into a core's second-level cache
+LINE_BYTES = 64  # two ranks never write into the same cache line
+
+
+@lru_cache(maxsize=64)
+def accumulator(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype a fold runs in: float32 for the two 16-bit floats, else ``dtype`` itself; DtypeError if not ours."""
+    ours = from_np(dtype)
+    if ours.category == 2 and ours.itemsize == 2:
+        return np.dtype(np.float32)
+    return dtype
+
+
+@lru_cache(maxsize=256)
+def check_op(op: str, dtype: np.dtype[Any], scaled: bool = False) -> None:
+    """ArgumentError or DtypeError if ``op`` is unknown or cannot be done on ``dtype``."""
+    if op not in UFUNCS:
+        raise ArgumentError(f"reduction op {op!r} is not one of {', '.join(UFUNCS)}")
+    category = from_np(dtype).category
+    if op in _BITWISE and category == 2:
+        raise DtypeError(f"reduction op {op!r} works on integers and bool, found {dtype}; try 'sum'")
+    if scaled and category != 2:
+        raise DtypeError(f"a reduction with scale= needs a floating dtype, found {dtype}")
+
+
+def spans(count: int, size: int, itemsize: int) -> list[tuple[int, int]]:
+    """``size`` consecutive (start, stop) element ranges that cover ``count``; borders lie on cache lines.
+
+    The last ranges may be shorter, or empty.
+    """
+    line = max(1, LINE_BYTES // itemsize)
+    step = -(-count // size)
+    step = -(-step // line) * line
+    return [(min(i * step, count), min((i + 1) * step, count)) for i in range(size)]
+
+
+def fold(op: str, parts: Sequence[Array], outs: Sequence[Array], scale: float | None = None) -> None:
+    """Write ``((p0 ∘ p1) ∘ p2) ∘ ...``, times ``scale``, to every array of ``outs``; all are (n,) of one dtype.
+
+    An array of ``outs`` may *be* one of ``parts`` (same memory, same offset), but must not overlap one shifted.
+    Works in blocks that stay in cache: each element of each part is read from memory once, each out written once.
+    """
+    count, dtype = parts[0].size, parts[0].dtype
+    wide = accumulator(dtype)
+    ufunc = UFUNCS[op]
+    step = max(1, BLOCK_BYTES // wide.itemsize)
+    factor = None if scale is None else wide.type(scale)
+    in_place = wide == dtype and outs[0] is parts[0]
+    scratch = parts[0] if in_place else np.empty(min(step, count), wide)
+    for start in range(0, count, step):
+        stop = min(start + step, count)
+        total = scratch[start:stop] if in_place else scratch[: stop - start]
+        if wide != dtype:
+            total[...] = parts[0][start:stop]
+            for part in parts[1:]:
+                ufunc(total, part[start:stop].astype(wide), out=total)
+        elif len(parts) == 1:
+            if not in_place:
+                total[...] = parts[0][start:stop]
+        else:
+            ufunc(parts[0][start:stop], parts[1][start:stop], out=total)
+            for part in parts[2:]:
+                ufunc(total, part[start:stop], out=total)
+        if factor is not None:
+            np.multiply(total, factor, out=total)
+        for out in outs[1:] if in_place else outs:
+            out[start:stop] = total
