@@ -1,0 +1,150 @@
+"""``backward`` and ``grad``: what a user asks of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from allgrad.autograd.node import Node
+from allgrad.autograd.record import Variable, edge, wrap
+from allgrad.autograd.walk import Walk
+from allgrad.errors import ArgumentError, DtypeError, GradientError, ShapeError
+from allgrad.ops.op import TABLE
+
+
+def _sequence(x: Any) -> tuple[Any, ...]:
+    return (x,) if isinstance(x, Variable) else tuple(x)
+
+
+def _root(t: Any) -> Any:
+    if not isinstance(t, Variable):
+        raise DtypeError(f"expected a Tensor to differentiate, found {type(t).__name__}")
+    root = edge(t)
+    if root is None:
+        raise GradientError("element 0 of tensors does not require grad and does not have a grad_fn")
+    return root
+
+
+def _seed(t: Any, g: Any, create_graph: bool) -> Any:
+    """The gradient to start from: given, or one for a scalar."""
+    if g is None:
+        if t._a.size != 1:
+            raise GradientError(
+                f"grad can be implicitly created only for scalar outputs; this one has shape {list(t._a.shape)}. "
+                "Reduce it first (loss.mean()), or pass gradient=torch.ones_like(output)"
+            )
+        g = np.ones(t._a.shape, t._a.dtype)
+        return wrap(g) if create_graph else g
+    if not isinstance(g, Variable):
+        raise DtypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
+    if g._a.shape != t._a.shape:
+        raise ShapeError(
+            f"Mismatch in shape: grad_output has a shape of {list(g._a.shape)} and output {list(t._a.shape)}"
+        )
+    if create_graph:
+        return g
+    return g._a if g._a.dtype == t._a.dtype else g._a.astype(t._a.dtype)
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    grad_variables: Any = None,
+    inputs: Any = None,
+) -> None:
+    """Add the gradients of ``tensors`` to the ``.grad`` of every leaf, or of ``inputs`` only.
+
+    ``grad_tensors``: one gradient for each tensor, of its shape; may be None for a tensor of one element.
+    RuntimeError for a freed graph, for a value changed in place since it was saved, for a missing gradient.
+    """
+    roots_of = _sequence(tensors)
+    given = grad_variables if grad_tensors is None else grad_tensors
+    seeds: Sequence[Any] = (None,) * len(roots_of) if given is None else _sequence(given)
+    if len(seeds) != len(roots_of):
+        raise GradientError(f"got {len(roots_of)} tensors and {len(seeds)} gradients")
+    roots = [_root(t) for t in roots_of]
+    gradients = [_seed(t, g, create_graph) for t, g in zip(roots_of, seeds)]
+    retain = create_graph if retain_graph is None else retain_graph
+    stops: set[Any] | None = None
+    if inputs is not None:
+        wanted = _sequence(inputs)
+        if not wanted:
+            raise GradientError("`inputs` argument to `backward()` cannot be empty.")
+        stops = {_asked(t) for t in wanted}
+    walk = Walk(create_graph=create_graph, retain_graph=retain, stops=stops, accumulate=True)
+    found = walk.run(roots, gradients)
+    if inputs is not None:
+        for t in wanted:
+            e = edge(t)
+            if isinstance(e, Node) and e in found and (e.retained is None or e.retained() is not t):
+                g = found[e]
+                new = g if isinstance(g, Variable) else wrap(np.array(g))
+                t._grad = new if t._grad is None else t._grad + new
+
+
+def _asked(t: Any) -> Any:
+    e = edge(t)
+    if e is None:
+        raise GradientError("One of the differentiated Tensors does not require grad")
+    return e
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    only_inputs: bool = True,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Any, ...]:
+    """The gradients of ``outputs`` with respect to ``inputs``, each of its input's shape; no ``.grad`` changes.
+
+    None for an input that the outputs do not depend on if ``allow_unused``, zeros if ``materialize_grads``,
+    else a RuntimeError.
+    """
+    if allow_unused is False and materialize_grads:
+        raise ArgumentError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+        )
+    if not only_inputs:
+        raise ArgumentError("only_inputs=False is gone in PyTorch too; call backward() to accumulate gradients")
+    allow_unused = materialize_grads if allow_unused is None else allow_unused
+    outs, ins = _sequence(outputs), _sequence(inputs)
+    seeds = (None,) * len(outs) if grad_outputs is None else _sequence(grad_outputs)
+    if len(seeds) != len(outs):
+        raise GradientError(f"got {len(outs)} tensors and {len(seeds)} gradients")
+    if is_grads_batched:
+        rows = len(seeds[0])
+        per_row = [
+            grad(outs, ins, [s[k] for s in seeds], True, create_graph, True, allow_unused, False, materialize_grads)
+            for k in range(rows)
+        ]
+        return tuple(None if column[0] is None else TABLE["stack"](*column, dim=0) for column in zip(*per_row))
+    roots = [_root(t) for t in outs]
+    gradients = [_seed(t, g, create_graph) for t, g in zip(outs, seeds)]
+    asked = [_asked(t) for t in ins]
+    retain = create_graph if retain_graph is None else retain_graph
+    walk = Walk(create_graph=create_graph, retain_graph=retain, stops=set(asked), accumulate=False)
+    found = walk.run(roots, gradients)
+    results = []
+    for t, e in zip(ins, asked):
+        g = found.get(e)
+        if g is None and materialize_grads:
+            g = np.zeros(t._a.shape, t._a.dtype)
+        if g is None and not allow_unused:
+            raise GradientError(
+                "One of the differentiated Tensors appears to not have been used in the graph. "
+                "Set allow_unused=True if this is the desired behavior."
+            )
+        if g is None or isinstance(g, Variable):
+            results.append(g)
+        else:  # a broadcast gradient is read-only; what a user gets must be writable
+            results.append(wrap(g if np.asarray(g).flags.writeable else np.array(g)))
+    return tuple(results)

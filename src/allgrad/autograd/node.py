@@ -1,0 +1,174 @@
+"""One node of the graph: an op that ran, what its pullbacks need, and where their results go.
+
+A node keeps its op, its settings, the saved values that the op's plan names, and for each input an edge:
+another node, a leaf (the Tensor itself), or None where no gradient is wanted.  Nodes never hold the Tensors
+they produced, so a graph has no reference cycles and goes away with its last Tensor.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from allgrad.errors import GraphFreedError, InplaceError
+from allgrad.ops.op import Op, Plan, op
+
+sequence: Iterator[int] = itertools.count()
+"""Nodes are numbered as they are made: a consumer has a higher number than what it consumed."""
+
+FREED = ("freed",)
+
+
+class Node:
+    """An op that ran.  ``shape`` and ``dtype`` are those of its output (lists of them for several outputs)."""
+
+    __slots__ = (
+        "__weakref__", "dtype", "hooks", "meta", "metadata_", "op", "parents", "plan", "post_hooks", "retained",
+        "saved", "seq", "shape", "trace", "versions",
+    )  # fmt: skip
+
+    def __init__(
+        self, op: Op, meta: dict[str, Any], plan: Plan, parents: tuple[Any, ...], shape: Any, dtype: Any
+    ) -> None:
+        self.op = op
+        self.meta = meta
+        self.plan = plan
+        self.parents = parents
+        self.shape = shape
+        self.dtype = dtype
+        self.saved: Any = ()
+        self.versions: Any = ()  # (version cell, number when saved, what it was) per saved array
+        self.seq = next(sequence)
+        self.hooks: dict[int, Callable[..., Any]] | None = None  # on the output's gradient, before the pullbacks
+        self.post_hooks: dict[int, Callable[..., Any]] | None = None  # after the pullbacks, on (inputs', outputs')
+        self.retained: Any = None  # weak reference to the output Tensor that wants its .grad
+        self.trace: Any = None  # where the forward ran, under detect_anomaly
+        self.metadata_: dict[str, Any] | None = None
+
+    def name(self) -> str:
+        """The op's name as PyTorch writes it: ``MulBackward0``."""
+        n = self.op.name
+        if n.endswith("Backward"):
+            return n
+        return "".join(part[:1].upper() + part[1:] for part in n.split("_")) + "Backward0"
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """A dictionary for the user's notes on this node."""
+        if self.metadata_ is None:
+            self.metadata_ = {}
+        return self.metadata_
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        """(node, output index) per input; leaves appear as AccumulateGrad; (None, 0) where no gradient flows."""
+        return tuple(_as_function(p) for p in self.parents)
+
+    def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(grad_inputs, grad_outputs)`` after this node's backward; it may return new grad_inputs."""
+        if self.post_hooks is None:
+            self.post_hooks = {}
+        return RemovableHandle(self.post_hooks, hook)
+
+    def register_prehook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(grad_outputs)`` before this node's backward; it may return new grad_outputs."""
+        if self.hooks is None:
+            self.hooks = {}
+
+        def on_gradient(g: Any) -> Any:
+            new = hook((g,))
+            return None if new is None else new[0]
+
+        return RemovableHandle(self.hooks, on_gradient)
+
+    def check_alive(self) -> None:
+        """Errors if the saved values are gone or were changed in place since they were saved."""
+        if self.saved is FREED:
+            raise GraphFreedError(
+                f"Trying to backward through the graph a second time: the values that {self.op.name!r} saved were "
+                "freed by the first backward. Specify retain_graph=True in the first backward() or grad() call "
+                "if you need to go through the graph again"
+            )
+        for cell, number, what in self.versions:
+            if cell[0] != number:
+                changed = cell[1] if len(cell) > 1 else "an in-place operation"
+                raise InplaceError(
+                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                    f"{what} saved by {self.op.name!r} (output shape {list(self.shape) if self.shape else []}) is at "
+                    f"version {cell[0]}; expected version {number} instead. It was changed by {changed!r}. "
+                    "Hint: change a copy instead (x = x + 1 in place of x += 1), or enable anomaly detection to find "
+                    "the operation that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True)"
+                )
+
+    def free(self) -> None:
+        """Drop the saved arrays; a node that saved none can run again."""
+        if self.plan.keeps_arrays:
+            self.saved = FREED
+            self.versions = ()
+
+
+class AccumulateGrad:
+    """How a leaf appears in ``next_functions``."""
+
+    __slots__ = ("variable",)
+
+    def __init__(self, variable: Any) -> None:
+        self.variable = variable
+
+    def name(self) -> str:
+        return "torch::autograd::AccumulateGrad"
+
+    @property
+    def next_functions(self) -> tuple[()]:
+        return ()
+
+
+def _as_function(parent: Any) -> tuple[Any, int]:
+    if parent is None:
+        return (None, 0)
+    if not isinstance(parent, Node):
+        return (AccumulateGrad(parent), 0)
+    if parent.op is pick:
+        return (parent.parents[0], parent.meta["index"])
+    return (parent, 0)
+
+
+class RemovableHandle:
+    """Removes a hook: ``handle.remove()``, or leave its ``with`` block."""
+
+    _ids = itertools.count()
+
+    def __init__(self, hooks: dict[int, Any], hook: Any, *, prepend: bool = False) -> None:
+        self.hooks = hooks
+        self.id = next(RemovableHandle._ids)
+        hooks[self.id] = hook
+        if prepend:
+            others = [(k, v) for k, v in hooks.items() if k != self.id]
+            for key, _ in others:
+                del hooks[key]
+            hooks.update(others)
+
+    def remove(self) -> None:
+        """Take the hook away; a second call does nothing."""
+        self.hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.remove()
+
+
+@op(name="pick")
+def pick(x: Any, *, index: int) -> np.ndarray[Any, Any]:
+    """One output of an op with several: the walk hands its gradient to that op's slot ``index``."""
+    return x[index]
+
+
+pick.pull(x=lambda g: g)
