@@ -1,0 +1,125 @@
+"""The job directory: what the launcher and its ranks tell each other besides exit codes, which lie.
+
+A node's death under Open MPI and ``os._exit(0)`` under MPICH both leave exit code 0; a rank's real exit code is
+lost under MPICH.  So rank 0 leaves ``finished`` at its normal end, the first rank to fail leaves ``failure``, and
+each rank leaves its process number, to which the launcher sends signals directly.
+
+    rank-R     {"host", "pid", "start"}   the process of rank R
+    left-R     (empty)                    rank R is leaving with a non-zero exit code
+    failure    {"rank", "host", "code", "text"}   of the first rank that failed, complete or absent
+    finished   (empty)                    rank 0 came to the end of the program
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+DIRECTORY_VARIABLE = "ALLGRAD_JOB_DIR"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How the first failing rank failed; ``text`` is what Python would have printed (may be empty)."""
+
+    rank: int
+    host: str
+    code: int
+    text: str
+
+
+def start_time(pid: int) -> int | None:
+    """When the process started, in clock ticks since boot; None when it is gone.  Tells a reused number apart."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    state, *fields = stat.rpartition(")")[2].split()
+    return None if state == "Z" else int(fields[18])
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job's directory; the launcher creates and removes it, every rank that can see it writes into it."""
+
+    directory: Path
+
+    @classmethod
+    def create(cls, shared: bool) -> Job:
+        """A fresh directory; ``shared`` puts it into the working directory, which other nodes see too."""
+        if shared:
+            return cls(Path(tempfile.mkdtemp(prefix=".allgrad-job-", dir=os.getcwd())))
+        return cls(Path(tempfile.mkdtemp(prefix="allgrad-job-")))
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Job | None:
+        """The job of this rank; None without a launcher of ours, or on a node that cannot see its directory."""
+        directory = environment.get(DIRECTORY_VARIABLE)
+        return cls(Path(directory)) if directory and os.path.isdir(directory) else None
+
+    def remove(self) -> None:
+        """Delete the directory; a rank that still writes on another node may keep it alive, which harms nobody."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def register(self, rank: int) -> None:
+        """Leave this process's number for the launcher."""
+        me = {"host": socket.gethostname(), "pid": os.getpid(), "start": start_time(os.getpid())}
+        self._publish(f"rank-{rank}", json.dumps(me))
+
+    def local_processes(self) -> dict[int, int]:
+        """rank -> pid of the ranks that live on this host now."""
+        alive = {}
+        for path in self.directory.glob("rank-*"):
+            entry = json.loads(path.read_text())
+            if entry["host"] == socket.gethostname() and start_time(entry["pid"]) == entry["start"]:
+                alive[int(path.name.removeprefix("rank-"))] = int(entry["pid"])
+        return alive
+
+    def record_failure(self, rank: int, code: int, text: str) -> bool:
+        """Record how this rank failed; False when another rank was first."""
+        return self._publish("failure", json.dumps(asdict(Failure(rank, socket.gethostname(), code, text))))
+
+    def failure(self) -> Failure | None:
+        """How the first failing rank failed; None when none has reported a failure."""
+        try:
+            return Failure(**json.loads((self.directory / "failure").read_text()))
+        except FileNotFoundError:
+            return None
+
+    def leave(self, rank: int, size: int, patience_s: float) -> None:
+        """Say that this rank leaves with an error code, and wait for the others to say so too.
+
+        The first to leave ends the job, so ranks that agreed to stop would lose the last words of the slower ones.
+        """
+        self._publish(f"left-{rank}", "")
+        until = time.monotonic() + patience_s
+        while len(list(self.directory.glob("left-*"))) < size and time.monotonic() < until:
+            time.sleep(0.02)
+
+    def finish(self) -> None:
+        """Rank 0: the program came to its end."""
+        self._publish("finished", "")
+
+    @property
+    def finished(self) -> bool:
+        """Did rank 0 come to the end of the program?"""
+        return (self.directory / "finished").exists()
+
+    def _publish(self, name: str, text: str) -> bool:
+        """Create file ``name`` with all of ``text`` at once; False when it is there already."""
+        draft = self.directory / f".{name}.{socket.gethostname()}.{os.getpid()}"
+        draft.write_text(text)
+        try:
+            os.link(draft, self.directory / name)  # unlike rename it fails when the name is taken
+        except FileExistsError:
+            return False
+        finally:
+            draft.unlink()
+        return True

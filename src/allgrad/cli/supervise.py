@@ -1,0 +1,180 @@
+"""Start a job, pass signals on to its ranks, wait for its end, leave nothing behind.
+
+All signals are blocked and taken one at a time by ``sigtimedwait``: no handler runs in the middle of something.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from allgrad.cli.job import Job
+
+ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+FORWARDED = ENDING | {signal.SIGUSR1, signal.SIGUSR2}
+
+# How long the ranks have after a signal: Ctrl-C means now; at SIGTERM a rank may still write a checkpoint
+# (batch systems send SIGKILL about 30 s later).  In seconds.
+GRACE_S = {signal.SIGINT: 1.5, signal.SIGHUP: 20.0, signal.SIGTERM: 20.0}
+FAILED_GRACE_S = 1.0  # after a rank has reported its failure: MPICH does not notice one that fails before MPI_Init
+KILL_GRACE_S = 1.5  # between SIGTERM to mpirun and SIGKILL to everything
+POLL_S = 0.25
+
+UNFINISHED = 1  # exit code of a job that says 0 without having come to its end
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def supervise(command: Sequence[str], environment: Mapping[str, str], job: Job) -> int:
+    """Run ``command`` to its end and return the exit code of the job; non-zero unless rank 0 came to the end."""
+    supervisor = _Supervisor(command, environment, job)
+    code = supervisor.wait()
+    failure = job.failure()
+    if failure is not None:
+        how = "failed" if failure.text else f"left with exit code {failure.code}"
+        print(f"allgrad: rank {failure.rank} on {failure.host} {how}; the job was ended", file=sys.stderr)
+        sys.stderr.write(failure.text)
+        return failure.code or code or UNFINISHED
+    if supervisor.ending is not None and code != 0:
+        print(f"allgrad: the job was ended by {supervisor.ending.name}", file=sys.stderr)
+        return 128 + supervisor.ending
+    if code != 0:
+        print(
+            f"allgrad: the job ended with exit code {code}{_meaning(code)}; no rank reported an exception."
+            " Was one killed, for want of memory perhaps, or did it call os._exit?",
+            file=sys.stderr,
+        )
+        return code
+    if not job.finished:
+        print(
+            "allgrad: the launcher reports success, but rank 0 never came to the end of the program:"
+            " it called os._exit, or its node was lost",
+            file=sys.stderr,
+        )
+        return UNFINISHED
+    return 0
+
+
+def _meaning(code: int) -> str:
+    names = {128 + number: number.name for number in signal.Signals}
+    return f" ({names[code]})" if code in names else ""
+
+
+class _Supervisor:
+    """The running job; ``ending`` is the first signal that asked it to end."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], job: Job) -> None:
+        self.job = job
+        self.ending: signal.Signals | None = None
+        self.stage = 0  # how far the job has been pushed: 1 asked to end, 2 mpirun was told, 3 killed
+        self.deadline: float | None = None  # when to push further
+        # What is ignored stays so: nohup ignores SIGHUP, a shell ignores SIGINT for its background jobs.
+        self.taken = {number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN}
+        self.taken.add(signal.SIGCHLD)
+        self.unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, self.taken)
+        self.libc = ctypes.CDLL(None)
+        me = os.getpid()
+
+        def in_child() -> None:
+            if hasattr(self.libc, "prctl"):
+                # mpirun itself knows best how to end a job on several nodes, so TERM rather than KILL.
+                self.libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+                if os.getppid() != me:
+                    os._exit(1)
+            signal.pthread_sigmask(signal.SIG_SETMASK, self.unblocked)
+
+        if hasattr(self.libc, "prctl"):
+            # Processes whose parent dies come to us, and are found and ended in sweep().
+            self.libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+        # A session of its own, so that Ctrl-C reaches the ranks once, from us.
+        self.mpirun = subprocess.Popen(
+            list(command),
+            env=dict(environment),
+            start_new_session=True,
+            preexec_fn=in_child,
+        )
+
+    def wait(self) -> int:
+        """The exit code of ``mpirun`` in the shell's manner (128 + signal), once nothing of the job is left."""
+        try:
+            while not self.reap():
+                received = signal.sigtimedwait(self.taken, POLL_S)
+                if received is not None and received.si_signo != signal.SIGCHLD:
+                    self.pass_on(signal.Signals(received.si_signo))
+                if self.stage == 0 and self.job.failure() is not None:
+                    self.stage, self.deadline = 1, time.monotonic() + FAILED_GRACE_S
+                if self.deadline is not None and time.monotonic() > self.deadline:
+                    self.push()
+        finally:
+            self.sweep()
+            signal.pthread_sigmask(signal.SIG_SETMASK, self.unblocked)
+        code = self.mpirun.returncode
+        return 128 - code if code < 0 else code
+
+    def pass_on(self, number: signal.Signals) -> None:
+        """Give a signal to the ranks of this host; to ``mpirun`` when there are none yet.
+
+        Not through ``mpirun``: Open MPI's kills the ranks 0.25 s after SIGTERM, MPICH's dies of SIGUSR2.
+        """
+        if number in ENDING:
+            if self.ending is not None:  # asked twice: now
+                self.push()
+                return
+            self.ending, self.stage, self.deadline = number, max(1, self.stage), time.monotonic() + GRACE_S[number]
+        ranks = self.job.local_processes()
+        for pid in ranks.values():
+            with contextlib.suppress(ProcessLookupError):  # it has ended in between
+                os.kill(pid, number)
+        if not ranks and self.mpirun.returncode is None:
+            self.mpirun.send_signal(signal.SIGUSR1 if number == signal.SIGUSR2 else number)
+
+    def push(self) -> None:
+        """One step further towards the end: SIGTERM to ``mpirun``, then SIGKILL to all that is left."""
+        self.stage = 2 if self.stage < 2 else 3
+        if self.stage == 2:
+            self.mpirun.terminate()
+        else:
+            for pid in [*self.job.local_processes().values(), self.mpirun.pid]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        self.deadline = time.monotonic() + KILL_GRACE_S
+
+    def reap(self) -> bool:
+        """Collect ended children, adopted ones too; True once ``mpirun`` has ended."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return self.mpirun.returncode is not None
+            if pid == 0:
+                return self.mpirun.returncode is not None
+            if pid == self.mpirun.pid:
+                self.mpirun.returncode = os.waitstatus_to_exitcode(status)
+
+    def sweep(self) -> None:
+        """End whatever the job has left on this host: a short moment to end by itself, then SIGKILL."""
+        until = time.monotonic() + 0.5
+        while children := _children(os.getpid()):
+            if time.monotonic() > until:
+                for pid in children:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            self.reap()
+            time.sleep(0.01)
+
+
+def _children(parent: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended while we looked
+            _, own_parent, *_ = path.read_text().rpartition(")")[2].split()
+            if int(own_parent) == parent:
+                found.append(int(path.parent.name))
+    return found
