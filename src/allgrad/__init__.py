@@ -5,6 +5,16 @@
 
 from __future__ import annotations
 
+from allgrad import autograd
+from allgrad.autograd.anomaly_mode import is_anomaly_check_nan_enabled, is_anomaly_enabled
+from allgrad.autograd.modes import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from allgrad.dtypes import (
     bfloat16,
     bool_,
@@ -85,6 +95,7 @@ __all__ = [
     "arange",
     "as_tensor",
     "asarray",
+    "autograd",
     "bfloat16",
     "bool",
     "bool_",
@@ -95,6 +106,7 @@ __all__ = [
     "dtype",
     "empty",
     "empty_like",
+    "enable_grad",
     "exp",
     "eye",
     "finfo",
@@ -109,11 +121,16 @@ __all__ = [
     "get_default_dtype",
     "half",
     "iinfo",
+    "inference_mode",
     "int",
     "int16",
     "int32",
     "int64",
     "int8",
+    "is_anomaly_check_nan_enabled",
+    "is_anomaly_enabled",
+    "is_grad_enabled",
+    "is_inference_mode_enabled",
     "linspace",
     "log",
     "logspace",
@@ -122,6 +139,7 @@ __all__ = [
     "multiply",
     "neg",
     "negative",
+    "no_grad",
     "ones",
     "ones_like",
     "pow",
@@ -130,6 +148,7 @@ __all__ = [
     "rsub",
     "scalar_tensor",
     "set_default_dtype",
+    "set_grad_enabled",
     "short",
     "sigmoid",
     "sqrt",

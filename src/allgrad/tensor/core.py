@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from allgrad.autograd import backward as _backward
+from allgrad.autograd.differentiate import backward as run_backward
 from allgrad.autograd.inplace import bump, check_inplace
 from allgrad.autograd.node import Node, RemovableHandle
 from allgrad.autograd.record import Variable, add_hook, apply, edge, refresh, wrap
@@ -250,7 +250,7 @@ class TensorCore(Variable):
         self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
     ) -> None:
         """Add d self / d leaf to every leaf's ``.grad``; ``gradient`` is needed unless self has one element."""
-        _backward.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+        run_backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     def detach(self) -> Any:
         """A Tensor on the same memory that requires no grad; changing either is noticed by both."""
