@@ -20,6 +20,10 @@ class Call(NamedTuple):
         call = f"{self.name}({', '.join(str(fact) for fact in self.facts)})"
         return f'{call} for "{self.label}"' if self.label else call
 
+    def signature(self) -> str:
+        """The text with its number: ``#5 all_reduce(sum, float32, 10)``; a call left out shows in every later one."""
+        return f"#{self.sequence} {self.text()}"
+
 
 def name_ranks(ranks: Iterable[int]) -> str:
     """``rank 3``; ``ranks 0, 1``; long lists as ``ranks 0-61, 63``."""

@@ -64,8 +64,8 @@ class Communicator(ABC):
 
     def __init__(self) -> None:
         self.sequence = 0
-        # Compare op, dtype and count over all ranks before data moves; the virtual world always does.
-        self.check_collectives = os.environ.get("ALLGRAD_CHECK_COLLECTIVES", "0") not in ("", "0")
+        # Compare op, dtype and count over all ranks before data moves: one small message more (2 to 8 µs on a node).
+        self.check_collectives = os.environ.get("ALLGRAD_CHECK_COLLECTIVES", "1") != "0"
 
     def __repr__(self) -> str:
         return f"<{self.kind} rank {self.rank} of {self.size} on {self.host}>"

@@ -1,0 +1,121 @@
+"""All-reduce, step by step: through shared windows inside a node, by messages between nodes.
+
+Each is a generator that yields wherever other ranks must do something first.  ``comm`` is an mpi4py communicator that
+carries nothing else.  All of them fold in rank order, each element on exactly one rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from allgrad.comm.node import Channel
+from allgrad.comm.progress import Steps
+from allgrad.comm.reduction import Array, fold, spans
+
+
+def in_window(
+    channel: Channel, k: int, rank: int, windows: Sequence[Array], op: str, scale: float | None, result: Array | None
+) -> Steps:
+    """Call ``k``, posted: every rank's data lies in ``windows`` (one (n,) per rank, seen by all).
+
+    Each rank folds its span straight out of all windows, and writes it into ``result`` (shared by all) or, without one,
+    back into every window.  Nothing is copied.
+    """
+    while not channel.all_arrived(k):
+        yield
+    channel.verify(k)
+    mine = windows[0]
+    start, stop = spans(mine.size, len(windows), mine.itemsize)[rank]
+    if stop > start:
+        parts = [window[start:stop] for window in windows]
+        fold(op, parts, parts if result is None else [result[start:stop]], scale)
+    channel.finish(k)
+    while not channel.all_done(k):
+        yield
+
+
+def through_stage(
+    channel: Channel,
+    k: int,
+    lanes: Channel,
+    rank: int,
+    stages: Sequence[Array],
+    shared: Array,
+    flat: Array,
+    op: str,
+    scale: float | None,
+) -> Steps:
+    """Call ``k``, posted on ``channel``: data in ordinary memory, one node.
+
+    Block by block it is copied into this rank's row of ``stages``, folded into ``shared`` and copied out; both are bytes
+    seen by all, small enough to stay in cache.  ``lanes`` counts the blocks.
+    """
+    while not channel.all_arrived(k):
+        yield
+    channel.verify(k)
+    channel.finish(k)
+    step = shared.size // flat.itemsize
+    for start in range(0, flat.size, step):
+        block = flat[start : start + step]
+        rows = [stage[: block.nbytes].view(flat.dtype) for stage in stages]
+        total = shared[: block.nbytes].view(flat.dtype)
+        rows[rank][...] = block
+        b = lanes.post("")
+        while not lanes.all_arrived(b):
+            yield
+        lo, hi = spans(block.size, len(rows), flat.itemsize)[rank]
+        if hi > lo:
+            fold(op, [row[lo:hi] for row in rows], [total[lo:hi]], scale)
+        lanes.finish(b)
+        while not lanes.all_done(b):
+            yield
+        # The next block may be copied in at once: nobody reads the stages any more, and nobody writes ``total``
+        # before all ranks have arrived again, that is after this line on every rank.
+        block[...] = total
+
+
+def by_messages(
+    comm: Any, agreed: Callable[[], bool], flat: Array, tag: int, op: str, scale: float | None, chunk_bytes: int, small_bytes: int
+) -> Steps:
+    """Between nodes: each rank gets its span of every rank (all-to-all), folds it and sends the sum to all (all-gather).
+
+    The same bytes as a ring.  Up to ``small_bytes`` every rank gets everything and folds it all itself: half the latency.
+    ``agreed()`` says whether all ranks have announced the same call; it raises if not.
+    """
+    while not agreed():
+        yield
+    rank, size = comm.Get_rank(), comm.Get_size()
+    whole = flat.nbytes <= small_bytes
+    cuts = [(0, flat.size)] * size if whole else spans(flat.size, size, flat.itemsize)
+    start, stop = cuts[rank]
+    rows = np.empty((size, stop - start), flat.dtype)
+    requests: list[Any] = []
+    others = [(rank + i) % size for i in range(1, size)]
+    for i in range(1, size):
+        requests += in_chunks(comm.Irecv, rows[(rank - i) % size], (rank - i) % size, tag, chunk_bytes)
+        lo, hi = cuts[(rank + i) % size]
+        requests += in_chunks(comm.Isend, flat[lo:hi], (rank + i) % size, tag, chunk_bytes)
+    rows[rank] = flat[start:stop]
+    for request in requests:
+        while not request.Test():
+            yield
+    fold(op, list(rows), [flat[start:stop]], scale)
+    if whole:
+        return
+    requests = []
+    for other in others:
+        lo, hi = cuts[other]
+        requests += in_chunks(comm.Irecv, flat[lo:hi], other, tag, chunk_bytes)
+        requests += in_chunks(comm.Isend, flat[start:stop], other, tag, chunk_bytes)
+    for request in requests:
+        while not request.Test():
+            yield
+
+
+def in_chunks(method: Any, flat: Array, peer: int, tag: int, chunk_bytes: int) -> list[Any]:
+    """``Isend`` or ``Irecv`` of ``flat`` as bytes, in messages that any MPI can count (below 2 GiB)."""
+    raw = flat.view(np.uint8)
+    return [method(raw[i : i + chunk_bytes], peer, tag) for i in range(0, raw.size, chunk_bytes)]

@@ -1,0 +1,116 @@
+"""One rank that fails ends the job: hooks that print its traceback once and end all ranks.
+
+Plain MPI programs hang here: the failing rank waits in MPI's finalization for the others, who wait for it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import dis
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, NoReturn
+
+# Time for the launcher to pass on what was printed before it kills everybody.
+_DRAIN_S = 0.2
+# A rank that does not print gives the one that does this long to end the job.
+_DEFER_S = 2.0
+
+
+class FailureHooks:
+    """Installed once per process: uncaught exceptions in any thread, and ``sys.exit`` with a code other than 0.
+
+    ``name`` is such as ``rank 1 of 4 on node2``; ``claim()`` is True for the rank that prints; ``end(code)`` ends the job;
+    ``finish()`` is called at a normal end and may wait for the other ranks.
+    """
+
+    def __init__(
+        self, name: str, claim: Callable[[], bool], end: Callable[[int], NoReturn], finish: Callable[[], None]
+    ) -> None:
+        self._name, self._claim, self._end, self._finish = name, claim, end, finish
+        self._exit: SystemExit | None = None
+        self._root = _root_frame()
+        self._print_main = sys.excepthook
+        self._print_thread = threading.excepthook
+
+    def install(self) -> None:
+        """Take over the interpreter's hooks; the previous ones still do the printing."""
+        sys.excepthook = self._on_exception
+        threading.excepthook = self._on_thread_exception
+        sys.exit = self._sys_exit
+        quitter = type(getattr(builtins, "exit", None))
+        if quitter.__name__ == "Quitter":  # exit(3) typed in a program raises SystemExit without sys.exit
+            quitter.__call__ = lambda _, code=None: sys.exit(code)  # type: ignore[method-assign]
+        atexit.register(self._at_exit)
+
+    def _on_exception(
+        self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        self._report(lambda: self._print_main(kind, error, trace))
+        self._end(130 if issubclass(kind, KeyboardInterrupt) else 1)
+
+    def _on_thread_exception(self, args: Any) -> None:
+        if args.exc_type is SystemExit:  # ends its thread only, as ever
+            return
+        self._report(lambda: self._print_thread(args))
+        self._end(1)
+
+    def _report(self, show: Callable[[], None]) -> None:
+        _flush()
+        if self._claim():
+            sys.stderr.write(f"[{self._name}] failed and ends the job:\n")
+            show()
+            _flush()
+            time.sleep(_DRAIN_S)
+        else:
+            time.sleep(_DEFER_S)
+
+    def _sys_exit(self, status: Any = None) -> NoReturn:
+        self._exit = SystemExit(status)
+        raise self._exit
+
+    def _at_exit(self) -> None:
+        code = self._exit_code()
+        if code == 0:
+            self._finish()
+            return
+        _flush()
+        if self._claim():
+            sys.stderr.write(f"[{self._name}] exited with code {code} and ends the job\n")
+            _flush()
+            time.sleep(_DRAIN_S)
+        else:
+            time.sleep(_DEFER_S)
+        self._end(code)
+
+    def _exit_code(self) -> int:
+        """The code of the ``sys.exit`` that is ending the program; 0 if the program ended otherwise."""
+        error, root = self._exit, self._root
+        if error is None or error.__traceback__ is None or error.code in (None, 0):
+            return 0
+        if root is not None and (error.__traceback__.tb_frame is not root or _returned(root)):
+            return 0  # somebody caught it, and the program went on
+        return error.code & 0xFF if isinstance(error.code, int) else 1
+
+
+def _root_frame() -> FrameType | None:
+    """The outermost frame of the main thread: the one of the program's module."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    while frame is not None and frame.f_back is not None:
+        frame = frame.f_back
+    return frame
+
+
+def _returned(frame: FrameType) -> bool:
+    """Whether a finished frame ended by returning; else an exception left it."""
+    return frame.f_lasti >= 0 and dis.opname[frame.f_code.co_code[frame.f_lasti]].startswith("RETURN")
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and not stream.closed:
+            stream.flush()

@@ -1,0 +1,363 @@
+"""A communicator over MPI: control records, messages, and all-reduce under way.
+
+Nothing blocks inside MPI: every call is started, then asked for again and again (``comm/progress.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from allgrad.comm.agreement import Call, mismatch_message
+from allgrad.comm.exchange import by_messages, in_chunks, in_window, through_stage
+from allgrad.comm.node import CHANNEL_BYTES, RING, Channel
+from allgrad.comm.progress import Queue, QueuedWork, Steps, wait_until
+from allgrad.comm.protocol import Communicator
+from allgrad.comm.reduction import Array, accumulator, fold
+from allgrad.comm.watch import GroupWatch
+from allgrad.comm.work import Buffer, Work, plain_buffer
+from allgrad.errors import MismatchError
+
+if TYPE_CHECKING:
+    from allgrad.comm.mpi import SharedMemory, World
+
+# One control record: length of the payload, text of the call, the payload if it fits.
+_TEXT_AT, _PAYLOAD_AT, RECORD_BYTES = 8, 128, 384
+_FITS = RECORD_BYTES - _PAYLOAD_AT
+STAGE_BYTES = 1024 * 1024
+
+
+class MpiCommunicator(Communicator):
+    """A group of MPI processes; owns three private duplicates of its MPI communicator."""
+
+    kind = "mpi"
+    chunk_bytes = 1 << 30  # one message; MPI counts to 2 GiB
+    small_bytes = 64 * 1024  # between nodes, up to here everybody sends everything to everybody
+
+    def __init__(self, world: World, comm: Any, group: str, members: tuple[int, ...]) -> None:
+        super().__init__()
+        self._world, self._comm, self._name, self._members = world, comm, group, members
+        self._mail, self._lanes = comm.Dup(), comm.Dup()
+        self.rank, self.size = comm.Get_rank(), comm.Get_size()
+        self.host = world.host
+        self.hosts = tuple(world.hosts[m] for m in members)
+        homes = [world.node_of[m] for m in members]
+        self.nodes = len(set(homes))
+        here = [r for r, home in enumerate(homes) if home == homes[self.rank]]
+        self.local_rank, self.local_size = here.index(self.rank), len(here)
+        self._watch = GroupWatch(world, group, members)
+        self._queue = Queue(self._watch)
+        world.queues.append(self._queue)
+        self._buffers: list[tuple[Buffer, SharedMemory]] = []
+        self._engine = self._make_engine() if self.nodes == 1 and self.size > 1 else None
+
+    def _make_engine(self) -> _NodeEngine | None:
+        memory = self._world.share(self._comm, 2 * CHANNEL_BYTES + STAGE_BYTES, STAGE_BYTES)
+        if memory is None:
+            return None
+        memory.rows[self.rank][: 2 * CHANNEL_BYTES] = 0
+        engine = _NodeEngine(memory, self.rank)
+        self._comm.Barrier()  # nobody posts before every row is zero
+        return engine
+
+    # -- control plane --------------------------------------------------------------------------------------------
+
+    def _call(self, name: str, *facts: Any, label: str = "") -> Call:
+        if self._world.board is not None:
+            self._world.board.count()
+        return super()._call(name, *facts, label=label)
+
+    def _complete(self, requests: list[Any], call: Call) -> None:
+        """Wait for all of ``requests``."""
+
+        def ready() -> bool:
+            while requests and requests[-1].Test():
+                requests.pop()
+            return not requests
+
+        wait_until(ready, call.signature, self._watch)
+
+    def _record(self, call: Call, payload: bytes = b"") -> list[bytes]:
+        """Exchange the text of the call and a payload; MismatchError on every rank if the texts differ."""
+        text = call.signature().encode()[: _PAYLOAD_AT - _TEXT_AT]
+        mine = len(payload).to_bytes(_TEXT_AT, "little") + text.ljust(_PAYLOAD_AT - _TEXT_AT, b"\0") + payload[:_FITS]
+        rows = np.empty((self.size, RECORD_BYTES), np.uint8)
+        out = np.frombuffer(mine.ljust(RECORD_BYTES, b"\0"), np.uint8)
+        self._complete([self._comm.Iallgather(out, rows)], call)
+        records = [row.tobytes() for row in rows]
+        _compare([record[_TEXT_AT:_PAYLOAD_AT] for record in records], call)
+        lengths = [int.from_bytes(record[:_TEXT_AT], "little") for record in records]
+        if max(lengths) <= _FITS:
+            return [record[_PAYLOAD_AT : _PAYLOAD_AT + n] for record, n in zip(records, lengths)]
+        parts = [np.empty(n, np.uint8) for n in lengths]
+        self._exchange([np.frombuffer(payload, np.uint8)] * self.size, parts, call)
+        return [part.tobytes() for part in parts]
+
+    def _check(self, call: Call) -> None:
+        """Before data moves: do all ranks make this call?"""
+        if self.check_collectives:
+            self._record(call)
+
+    def _exchange(self, sends: list[Array], recvs: list[Array], call: Call) -> None:
+        """``sends[r]`` to rank r and ``recvs[r]`` from rank r, for every r; empty ones are not sent."""
+        requests: list[Any] = []
+        tag = call.sequence % 32768
+        for i in range(1, self.size):
+            requests += in_chunks(self._lanes.Irecv, recvs[self.rank - i], (self.rank - i) % self.size, tag, self.chunk_bytes)
+        for i in range(1, self.size):
+            target = (self.rank + i) % self.size
+            requests += in_chunks(self._lanes.Isend, sends[target], target, tag, self.chunk_bytes)
+        recvs[self.rank][...] = sends[self.rank]
+        self._complete(requests, call)
+
+    def _all_gather_bytes(self, call: Call, payload: bytes) -> list[bytes]:
+        return self._record(call, payload)
+
+    def _broadcast_bytes(self, call: Call, payload: bytes, root: int) -> bytes:
+        return self._record(call, payload if self.rank == root else b"")[root]
+
+    def _barrier(self, call: Call) -> None:
+        self._record(call)
+
+    # -- data plane -----------------------------------------------------------------------------------------------
+
+    def _all_reduce(self, call: Call, flat: Array, op: str, scale: float | None) -> None:
+        if self.size == 1:
+            fold(op, [flat], [flat], scale)
+            return
+        if flat.nbytes <= _FITS:
+            rows = self._record(call, flat.tobytes())
+            fold(op, [np.frombuffer(row, flat.dtype) for row in rows], [flat], scale)
+            return
+        self._check(call)
+        if self.algorithm == "library" and accumulator(flat.dtype) == flat.dtype and flat.dtype.kind in "fiu":
+            step = self.chunk_bytes // flat.itemsize
+            for start in range(0, flat.size, step):
+                block = flat[start : start + step]
+                request = self._comm.Iallreduce(self._world.in_place, block, op=self._world.library_ops[op])
+                self._complete([request], call)
+            if scale is not None:
+                fold(op, [flat], [flat], scale)
+            return
+        self._start_all_reduce(call, flat, op, scale, False).wait()
+
+    def _start_all_reduce(self, call: Call, flat: Array, op: str, scale: float | None, shared_result: bool) -> Work:
+        while len(self._queue.pending) >= RING - 2:  # a rank may not run further ahead than the ring of calls is long
+            self._queue.pending[0].wait()
+        result = flat
+        steps: Steps
+        engine = self._engine
+        if self.size == 1:
+            fold(op, [flat], [flat], scale)
+            steps = iter(())
+        elif engine is not None:
+            home = self._find(flat)
+            if home is not None:
+                memory, offset = home
+                k = engine.calls.post(f"{call.signature()} in a window at byte {offset}")
+                windows = [row[offset : offset + flat.nbytes].view(flat.dtype) for row in memory.rows]
+                shared = None
+                if shared_result:
+                    shared = memory.common[offset : offset + flat.nbytes].view(flat.dtype)
+                    result = shared[:]
+                    result.flags.writeable = False
+                steps = in_window(engine.calls, k, self.rank, windows, op, scale, shared)
+            else:
+                k = engine.calls.post(call.signature())
+                steps = through_stage(engine.calls, k, engine.blocks, self.rank, engine.stages, engine.common, flat, op, scale)
+        else:
+            steps = by_messages(
+                self._lanes, self._announce(call), flat, call.sequence % 32768, op, scale, self.chunk_bytes, self.small_bytes
+            )
+        return self._queue.add(steps, result, call.signature)
+
+    def _announce(self, call: Call) -> Callable[[], bool]:
+        """Tell all ranks of ``call``; the function returned says whether all have answered, and raises if they differ."""
+        rows = np.empty((self.size, RECORD_BYTES), np.uint8)
+        out = np.frombuffer(call.signature().encode()[:RECORD_BYTES].ljust(RECORD_BYTES, b"\0"), np.uint8)
+        request = self._lanes.Iallgather(out, rows)
+
+        def agreed() -> bool:
+            if not request.Test():
+                return False
+            _compare([row.tobytes() for row in rows], call)
+            assert out is not None  # MPI read from it until now
+            return True
+
+        return agreed
+
+    def _find(self, flat: Array) -> tuple[SharedMemory, int] | None:
+        """The shared memory that ``flat`` lies in, and where."""
+        address = flat.__array_interface__["data"][0]
+        for buffer, memory in self._buffers:
+            offset: int = address - buffer.address
+            if 0 <= offset and offset + flat.nbytes <= buffer.nbytes and flat.size:
+                return memory, offset
+        return None
+
+    def progress(self) -> None:
+        if self._queue.pending:
+            self._queue.push()
+
+    def _broadcast(self, call: Call, flat: Array, root: int) -> None:
+        self._check(call)
+        raw = flat.view(np.uint8)
+        for start in range(0, raw.size, self.chunk_bytes):
+            self._complete([self._comm.Ibcast(raw[start : start + self.chunk_bytes], root)], call)
+
+    def _all_gather(self, call: Call, flat: Array, out: Array) -> None:
+        self._check(call)
+        self._exchange([flat] * self.size, list(out), call)
+
+    def _reduce_scatter(self, call: Call, flat: Array, op: str, scale: float | None, out: Array) -> None:
+        self._check(call)
+        rows = np.empty((self.size, out.size), flat.dtype)
+        self._exchange(list(flat.reshape(self.size, -1)), list(rows), call)
+        fold(op, list(rows), [out], scale)
+
+    def _all_to_all(self, call: Call, flat: Array, send: list[int], recv: list[int], out: Array) -> None:
+        if self.check_collectives:
+            told = self._record(call, np.array([send, recv], np.int64).tobytes())
+            counts = [np.frombuffer(each, np.int64).reshape(2, -1) for each in told]
+            for source in range(self.size):
+                for target in range(self.size):
+                    sent, awaited = counts[source][0, target], counts[target][1, source]
+                    if sent != awaited:
+                        raise MismatchError(
+                            f"all_to_all: rank {source} sends {sent} elements to rank {target}, which expects {awaited}"
+                        )
+        self._exchange(np.split(flat, np.cumsum(send)[:-1]), np.split(out, np.cumsum(recv)[:-1]), call)
+
+    def _gather(self, call: Call, flat: Array, root: int, out: Array | None) -> None:
+        self._check(call)
+        nothing = flat[:0]
+        sends = [flat if r == root else nothing for r in range(self.size)]
+        recvs = [nothing.copy() if out is None else out[r] for r in range(self.size)]
+        if out is None:
+            sends[self.rank] = nothing
+        self._exchange(sends, recvs, call)
+
+    def _scatter(self, call: Call, flat: Array | None, out: Array, root: int) -> None:
+        self._check(call)
+        nothing = out[:0]
+        sends = [nothing] * self.size if flat is None or self.rank != root else list(flat.reshape(self.size, -1))
+        recvs = [out if r == root else nothing for r in range(self.size)]
+        self._exchange(sends, recvs, call)
+
+    def _reduce(self, call: Call, flat: Array, root: int, op: str, scale: float | None) -> None:
+        rows = np.empty((self.size, flat.size), flat.dtype) if self.rank == root else None
+        self._gather(call, flat, root, rows)
+        if rows is not None:
+            fold(op, list(rows), [flat], scale)
+
+    # -- between two ranks ----------------------------------------------------------------------------------------
+
+    def _isend(self, flat: Array, peer: int, tag: int) -> Work:
+        requests = in_chunks(self._mail.Isend, flat, peer, tag, self.chunk_bytes) or [self._mail.Isend(flat, peer, tag)]
+
+        def steps() -> Steps:
+            for request in requests:
+                while not request.Test():
+                    yield
+
+        return self._letter(steps(), flat, f"send({flat.dtype}, {flat.size}) to rank {peer}, tag {tag}")
+
+    def _irecv(self, flat: Array, peer: int | None, tag: int) -> Work:
+        raw = flat.view(np.uint8)
+        first = self._mail.Irecv(raw[: self.chunk_bytes], self._world.any_source if peer is None else peer, tag)
+
+        def steps() -> Steps:
+            status = self._world.status()
+            while not first.Test(status):
+                yield
+            work.source = status.Get_source()
+            got = status.Get_count()
+            for start in range(self.chunk_bytes, raw.size, self.chunk_bytes):
+                request = self._mail.Irecv(raw[start : start + self.chunk_bytes], work.source, tag)
+                while not request.Test(status):
+                    yield
+                got += status.Get_count()
+            if got != raw.size:
+                raise MismatchError(
+                    f"rank {work.source} sent {got} bytes (tag {tag}), "
+                    f"but rank {self.rank} receives into {flat.size} elements of {flat.dtype}, {raw.size} bytes"
+                )
+
+        source = "any rank" if peer is None else f"rank {peer}"
+        work = self._letter(steps(), flat, f"recv({flat.dtype}, {flat.size}) from {source}, tag {tag}")
+        return work
+
+    def _letter(self, steps: Steps, flat: Array, text: str) -> QueuedWork:
+        """Messages do not wait for each other: each has a queue of its own."""
+        queue = Queue(self._watch)
+        work = QueuedWork(queue, steps, flat, lambda: text)
+        queue.pending.append(work)
+        return work
+
+    # -- memory and groups ----------------------------------------------------------------------------------------
+
+    def allocate(self, nbytes: int) -> Buffer:
+        self._record(self._call("allocate", nbytes))
+        memory = self._world.share(self._comm, nbytes, nbytes) if self._engine is not None and nbytes else None
+        if memory is None:
+            return plain_buffer(nbytes)
+        memory.rows[self.rank][...] = 0  # touched by its owner first: it lies in memory near its core
+        entry: list[tuple[Buffer, SharedMemory]] = []
+
+        def release() -> None:
+            self._record(self._call("free", nbytes))
+            self._buffers.remove(entry[0])
+            memory.free()
+
+        buffer = Buffer(memory.rows[self.rank], shared=True, release=release)
+        entry.append((buffer, memory))
+        self._buffers.append(entry[0])
+        return buffer
+
+    def split(self, color: int | None, key: int = 0) -> Communicator | None:
+        call = self._call("split")
+        self._record(call)
+        comm = self._comm.Split(self._world.undefined if color is None else color, key)
+        if color is None:
+            return None
+        ranks = comm.allgather(self._members[self.rank])
+        return MpiCommunicator(self._world, comm, f"{self._name}/{call.sequence}.{color}", tuple(ranks))
+
+    def abort(self, code: int = 1) -> NoReturn:
+        self._world.end(code)
+
+    def close(self) -> None:
+        if self._comm is None:
+            return
+        for buffer, _ in list(self._buffers):
+            buffer.free()
+        self._world.queues.remove(self._queue)
+        if self._engine is not None:
+            self._engine.memory.free()
+        for comm in (self._comm, self._mail, self._lanes):
+            comm.Free()
+        self._comm = None
+
+    def describe(self) -> dict[str, Any]:
+        facts = super().describe()
+        return facts | self._world.describe() | {"algorithm": self.algorithm, "shared_windows": self._engine is not None}
+
+
+class _NodeEngine:
+    """Channels and staging memory of a group whose ranks share a node."""
+
+    def __init__(self, memory: SharedMemory, rank: int) -> None:
+        self.memory = memory
+        self.calls = Channel([row[:CHANNEL_BYTES] for row in memory.rows], rank, memory.fence)
+        self.blocks = Channel([row[CHANNEL_BYTES : 2 * CHANNEL_BYTES] for row in memory.rows], rank, memory.fence)
+        self.stages = [row[2 * CHANNEL_BYTES :] for row in memory.rows]
+        self.common = memory.common
+
+
+def _compare(texts: list[bytes], call: Call) -> None:
+    if any(text != texts[0] for text in texts):
+        message = mismatch_message([text.rstrip(b"\0").decode(errors="replace") for text in texts], call.sequence)
+        if message:
+            raise MismatchError(message)

@@ -1,0 +1,150 @@
+"""What ranks of one node tell each other through shared memory: who is where, and who has arrived.
+
+Plain NumPy over memory that somebody else mapped (``comm/mpi.py``); one row of bytes per rank.  A rank writes
+into its own row only.  ``fence`` orders memory: what was written before it is seen before what is written after.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from allgrad.comm.agreement import mismatch_message
+from allgrad.comm.reduction import Array
+from allgrad.errors import MismatchError
+
+RUNNING, WAITING, FINISHED, FAILED = range(4)
+_STATE, _SEQUENCE, _PID, _LABEL = 0, 1, 2, 64
+BOARD_BYTES = 256
+
+
+class Place(NamedTuple):
+    """Where a rank of the board is: its state, its number of calls, and the group and call it waits in."""
+
+    rank: int
+    state: int
+    sequence: int
+    group: str
+    call: str
+
+    def __str__(self) -> str:
+        words = {RUNNING: "not in a collective", FINISHED: "has finished its program", FAILED: "has failed"}
+        doing = words.get(self.state, f"waits in {self.call} of group {self.group}")
+        return f"rank {self.rank}: {doing}; {self.sequence} calls so far"
+
+
+class Board:
+    """One row per rank of the node: state, number of calls, process, and where it waits.  Ranks are those of the world."""
+
+    def __init__(self, rows: Sequence[Array], me: int, ranks: Sequence[int], fence: Callable[[], None]) -> None:
+        self._bytes = [memoryview(row[:BOARD_BYTES]) for row in rows]  # type: ignore[arg-type]
+        self._words = [view.cast("q") for view in self._bytes]
+        self._mine = self._words[me]
+        self._me = me
+        self._fence = fence
+        self.ranks = list(ranks)
+        self._mine[_PID] = os.getpid()
+
+    def count(self) -> None:
+        """This rank makes one more call."""
+        self._mine[_SEQUENCE] += 1
+
+    def set(self, state: int, group: str = "", call: str = "") -> None:
+        """This rank's state, and where it waits."""
+        text = f"{group}\n{call}".encode()[: BOARD_BYTES - _LABEL]
+        self._bytes[self._me][_LABEL:] = text.ljust(BOARD_BYTES - _LABEL, b"\0")
+        self._fence()
+        self._mine[_STATE] = state
+
+    def places(self) -> list[Place]:
+        """Where every rank of the node is, this one too."""
+        found = []
+        for rank, words, raw in zip(self.ranks, self._words, self._bytes):
+            group, _, call = bytes(raw[_LABEL:]).rstrip(b"\0").decode(errors="replace").partition("\n")
+            found.append(Place(rank, words[_STATE], words[_SEQUENCE], group, call))
+        return found
+
+    def in_state(self, state: int) -> list[int]:
+        """The ranks of this node in ``state``."""
+        return [rank for rank, words in zip(self.ranks, self._words) if words[_STATE] == state]
+
+    def claim_report(self) -> bool:
+        """True for the first rank of the node to fail: it prints; the others leave that to it.
+
+        Two ranks that fail within the same microseconds are told apart by a second look.
+        """
+        if self.in_state(FAILED):
+            return False
+        self.set(FAILED)
+        time.sleep(0.01)
+        return self.in_state(FAILED)[0] == self.ranks[self._me]
+
+    def pids(self) -> dict[int, int]:
+        """World rank -> process, of those on the board that still run."""
+        return {r: w[_PID] for r, w in zip(self.ranks, self._words) if w[_PID] and w[_STATE] in (RUNNING, WAITING)}
+
+
+RING = 64  # how many calls a rank may be ahead of another
+_TEXT = 128
+_LINE = 64
+CHANNEL_BYTES = 2 * _LINE + RING * _TEXT
+
+
+class Channel:
+    """Numbered calls that all ranks of a node make in the same order: who has arrived at k, who has done its part of k.
+
+    Each call leaves its text, so that ranks whose calls differ find out before they touch each other's data.
+    """
+
+    def __init__(self, rows: Sequence[Array], rank: int, fence: Callable[[], None]) -> None:
+        views = [memoryview(row) for row in rows]  # type: ignore[arg-type]
+        self._arrived = [view[:8].cast("q") for view in views]
+        self._done = [view[_LINE : _LINE + 8].cast("q") for view in views]
+        self._texts = [view[2 * _LINE : CHANNEL_BYTES] for view in views]
+        self._rank, self._fence = rank, fence
+        self.posted = 0
+
+    def post(self, text: str) -> int:
+        """This rank has arrived at its next call, which is ``text``; the number of the call."""
+        k = self.posted + 1
+        start = k % RING * _TEXT
+        self._texts[self._rank][start : start + _TEXT] = text.encode()[:_TEXT].ljust(_TEXT, b"\0")
+        self._fence()
+        self.posted = k
+        self._arrived[self._rank][0] = k
+        return k
+
+    def all_arrived(self, k: int) -> bool:
+        """Whether every rank has posted call ``k``."""
+        for word in self._arrived:
+            if word[0] < k:
+                return False
+        self._fence()
+        return True
+
+    def verify(self, k: int) -> None:
+        """After ``all_arrived(k)``: MismatchError, on every rank alike, if the calls differ."""
+        start = k % RING * _TEXT
+        texts = [view[start : start + _TEXT] for view in self._texts]
+        if all(text == texts[0] for text in texts):
+            return
+        self.finish(k)
+        found = [bytes(text).rstrip(b"\0").decode(errors="replace") for text in texts]
+        message = mismatch_message(found, k)
+        if message:
+            raise MismatchError(message)
+
+    def finish(self, k: int) -> None:
+        """This rank has done its part of call ``k``."""
+        self._fence()
+        self._done[self._rank][0] = k
+
+    def all_done(self, k: int) -> bool:
+        """Whether every rank has done its part of call ``k``."""
+        for word in self._done:
+            if word[0] < k:
+                return False
+        self._fence()
+        return True

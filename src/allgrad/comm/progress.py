@@ -1,0 +1,130 @@
+"""Work under way: a queue of step-by-step algorithms, and how a rank waits.
+
+An algorithm is a generator that yields wherever it cannot go on yet.  The head of the queue runs first, so work is
+done in the order in which it was started.  Nothing here blocks inside a library: a waiting rank asks again and again,
+so signals, Ctrl-C, time limits and other ranks' ends are noticed while it waits.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from allgrad.comm.reduction import Array
+from allgrad.comm.work import Work
+
+Steps = Iterator[None]
+
+# Asked this often, giving the core away in between, before a wait counts as long (about 0.2 ms).
+_QUICK_TRIES = 200
+_PATIENT_TRIES = 2000
+_NAP_S = 50e-6
+_LOOK_AROUND_S = 0.25
+
+
+class Watch(ABC):
+    """Who is told when a wait gets long."""
+
+    @abstractmethod
+    def begin(self, call: str) -> None:
+        """A wait in ``call`` is getting long."""
+
+    @abstractmethod
+    def look_around(self, call: str, waited_s: float) -> None:
+        """Asked four times a second; raises if the wait is in vain, and pushes what else is under way."""
+
+    @abstractmethod
+    def push(self) -> None:
+        """Move other work along; often, and without waiting."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """The wait was not in vain."""
+
+
+def wait_until(ready: Callable[[], bool], call: Callable[[], str], watch: Watch) -> None:
+    """Return once ``ready()``.  The core is given away in between: ranks may be more than cores."""
+    for _ in range(_QUICK_TRIES):
+        if ready():
+            return
+        os.sched_yield()
+    text = call()
+    started = looked = time.monotonic()
+    tries = 0
+    watch.begin(text)
+    while not ready():
+        watch.push()
+        tries += 1
+        if tries < _PATIENT_TRIES:
+            os.sched_yield()
+        else:
+            time.sleep(_NAP_S)
+        now = time.monotonic()
+        if now - looked > _LOOK_AROUND_S:
+            looked = now
+            watch.look_around(text, now - started)
+    watch.end()
+
+
+class Queue:
+    """The work of one communicator, oldest first."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.pending: deque[QueuedWork] = deque()
+        self.watch = watch
+
+    def add(self, steps: Steps, result: Array, label: Callable[[], str]) -> QueuedWork:
+        """Put work at the end, and push."""
+        work = QueuedWork(self, steps, result, label)
+        self.pending.append(work)
+        self.push()
+        return work
+
+    def push(self) -> None:
+        """Run the oldest work as far as it goes, then the next; no waiting."""
+        pending = self.pending
+        while pending:
+            head = pending[0]
+            try:
+                next(head.steps)
+                return
+            except StopIteration:
+                head.done = True
+            except Exception as error:
+                head.error = error
+                head.done = True
+            if pending and pending[0] is head:
+                pending.popleft()
+
+
+class QueuedWork(Work):
+    """One algorithm under way; what it raised is raised by ``wait()`` and ``test()``."""
+
+    def __init__(self, queue: Queue, steps: Steps, result: Array, label: Callable[[], str]) -> None:
+        self._queue, self.steps, self.result, self._label = queue, steps, result, label
+        self.done = False
+        self.source: int | None = None  # of a message received: the rank that sent it
+        self.error: Exception | None = None
+
+    def test(self) -> bool:
+        if not self.done:
+            self._queue.push()
+        return self._check()
+
+    def wait(self) -> Array:
+        if not self.done:
+            wait_until(self._advance, self._label, self._queue.watch)
+        self._check()
+        return self.result
+
+    def _advance(self) -> bool:
+        self._queue.push()
+        return self.done
+
+    def _check(self) -> bool:
+        if self.error is not None:
+            raise self.error
+        return self.done
