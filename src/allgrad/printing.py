@@ -76,6 +76,8 @@ def format_array(a: np.ndarray, *, dtype: dtype, requires_grad: bool = False, gr
             suffixes.append(f"dtype={dtype}")
     else:
         body = _body(a, dtype, indent, options)
+        if options.edgeitems == 0:
+            suffixes.append(f"size={a.shape}")
         if dtype not in (get_default_dtype(), int64, bool_):
             suffixes.append(f"dtype={dtype}")
     if grad_fn_name is not None:
@@ -95,6 +97,8 @@ def format_parameter(
 
 def _body(a: np.ndarray, dtype: dtype, indent: int, options: Options) -> str:
     summarize = a.size > options.threshold
+    if summarize and a.ndim and options.edgeitems == 0:
+        return "[...]"
     shown = _edges(a, options.edgeitems) if summarize else a
     if dtype.is_floating_point:
         if dtype.itemsize == 2:
