@@ -26,9 +26,15 @@ class Node:
     """An op that ran.  ``shape`` and ``dtype`` are those of its output (lists of them for several outputs)."""
 
     __slots__ = (
-        "__weakref__", "dtype", "hooks", "meta", "metadata_", "op", "parents", "plan", "post_hooks", "retained",
-        "saved", "seq", "shape", "trace", "versions",
+        "__dict__", "__weakref__", "dtype", "meta", "op", "parents", "plan", "saved", "seq", "shape", "versions",
     )  # fmt: skip
+
+    # What few nodes have lives in their __dict__, which the others never allocate.
+    hooks: dict[int, Callable[..., Any]] | None = None  # on the output's gradient, before the pullbacks
+    post_hooks: dict[int, Callable[..., Any]] | None = None  # after the pullbacks, on (inputs', outputs')
+    retained: Any = None  # weak reference to the output Tensor that wants its .grad
+    trace: Any = None  # where the forward ran, under detect_anomaly
+    metadata_: dict[str, Any] | None = None
 
     def __init__(
         self, op: Op, meta: dict[str, Any], plan: Plan, parents: tuple[Any, ...], shape: Any, dtype: Any
@@ -40,13 +46,8 @@ class Node:
         self.shape = shape
         self.dtype = dtype
         self.saved: Any = ()
-        self.versions: Any = ()  # (version cell, number when saved, what it was) per saved array
+        self.versions: Any = ()  # (version cell, number when saved, input index or -1 for the output) per saved array
         self.seq = next(sequence)
-        self.hooks: dict[int, Callable[..., Any]] | None = None  # on the output's gradient, before the pullbacks
-        self.post_hooks: dict[int, Callable[..., Any]] | None = None  # after the pullbacks, on (inputs', outputs')
-        self.retained: Any = None  # weak reference to the output Tensor that wants its .grad
-        self.trace: Any = None  # where the forward ran, under detect_anomaly
-        self.metadata_: dict[str, Any] | None = None
 
     def name(self) -> str:
         """The op's name as PyTorch writes it: ``MulBackward0``."""
@@ -95,8 +96,10 @@ class Node:
                 "freed by the first backward. Specify retain_graph=True in the first backward() or grad() call "
                 "if you need to go through the graph again"
             )
-        for cell, number, what in self.versions:
+        for cell, number, i in self.versions:
             if cell[0] != number:
+                names = self.op.inputs
+                what = "the output" if i < 0 else names[i] if i < len(names) else f"input {i}"
                 changed = cell[1] if len(cell) > 1 else "an in-place operation"
                 raise InplaceError(
                     "one of the variables needed for gradient computation has been modified by an inplace operation: "

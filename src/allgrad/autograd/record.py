@@ -106,27 +106,34 @@ def refresh(x: Variable) -> None:
 def apply(op: Op, inputs: tuple[Any, ...], meta: dict[str, Any]) -> Any:
     """Run ``op`` on inputs (Tensors, arrays, numbers) and record it if one of them wants a gradient."""
     arrays = []
-    parents: list[Any] | None = None
-    i = 0
-    recording = ctx.grad_enabled and op.differentiable
-    for x in inputs:
-        if isinstance(x, Variable):
-            arrays.append(x._a)
-            if recording and (x._node is not None or x._rg or x._view is not None):
-                e = edge(x)
+    mask = 0  # bit i: input i wants a gradient
+    if op.differentiable and ctx.grad_enabled:
+        parents: list[Any] = []
+        bit = 1
+        for x in inputs:
+            e = None
+            if isinstance(x, Variable):
+                arrays.append(x._a)
+                if x._view is not None:
+                    e = edge(x)
+                else:
+                    e = x._node
+                    if e is None and x._rg:
+                        e = x
                 if e is not None:
-                    if parents is None:
-                        parents = [None] * len(inputs)
-                    parents[i] = e
-        else:
-            arrays.append(x)
-        i += 1
+                    mask |= bit
+            else:
+                arrays.append(x)
+            parents.append(e)
+            bit <<= 1
+    else:
+        arrays = [x._a if isinstance(x, Variable) else x for x in inputs]
     try:
         y = op.forward(*arrays, **meta)
     except (ValueError, TypeError, IndexError) as error:
         raise explained(op, arrays, error) from error
     if op.multi:
-        return _wrap_outputs(op, inputs, meta, arrays, parents, y)
+        return _wrap_outputs(op, inputs, meta, arrays, parents if mask else None, y)
     out = _new(_face)
     out._a = y = y if type(y) is np.ndarray else np.asarray(y)
     out._version = [0]
@@ -134,8 +141,15 @@ def apply(op: Op, inputs: tuple[Any, ...], meta: dict[str, Any]) -> Any:
         out._inference = True
     elif op.view and y.base is not None and aliases(y, arrays[0]):
         _link_view(out, inputs[0], op, meta)
-    if parents is not None and y.dtype.kind not in "iub":
-        out._node = note(op, meta, parents, inputs, arrays, out)
+    if mask:
+        dtype = y.dtype
+        if dtype.kind not in "iub":
+            plan = op._plans.get(mask) or op.plan(mask)
+            out._node = node = Node(op, meta, plan, tuple(parents), y.shape, dtype)
+            if plan.keep:
+                _save(node, inputs, arrays, (out,))
+            if ctx.anomaly:
+                node.trace = traceback.extract_stack()[:-2]
     return out
 
 
@@ -159,23 +173,6 @@ def _link_view(out: Variable, x: Any, op: Op, meta: dict[str, Any]) -> None:
         out._view = View(view.base, view.chain + ((op, meta),), view.base._epoch, view.untracked or untracked)
 
 
-def note(
-    op: Op, meta: dict[str, Any], parents: list[Any], inputs: tuple[Any, ...], arrays: list[Any], out: Variable
-) -> Node:
-    """The node of an op that just ran: keeps what the plan names, with the versions it had."""
-    mask = 0
-    for i, p in enumerate(parents):
-        if p is not None:
-            mask |= 1 << i
-    plan = op.plan(mask)
-    node = Node(op, meta, plan, tuple(parents), out._a.shape, out._a.dtype)
-    if plan.keep:
-        _save(node, inputs, arrays, (out,))
-    if ctx.anomaly:
-        node.trace = traceback.extract_stack()[:-3]
-    return node
-
-
 def _save(node: Node, inputs: tuple[Any, ...], arrays: list[Any], outs: tuple[Variable, ...]) -> None:
     saved: list[Any] = []
     versions: list[Any] = []
@@ -190,10 +187,11 @@ def _save(node: Node, inputs: tuple[Any, ...], arrays: list[Any], outs: tuple[Va
                         "a normal tensor and use it in autograd."
                     )
                 version = x._version
-                versions.append((version, version[0], node.op.inputs[i] if i < len(node.op.inputs) else f"input {i}"))
+                versions.append((version, version[0], i))
         elif kind == "out":
-            saved.append(tuple(o._a for o in outs) if node.op.multi else outs[0]._a)
-            versions.extend((o._version, o._version[0], "the output") for o in outs)
+            saved.append(tuple([o._a for o in outs]) if node.op.multi else outs[0]._a)
+            for o in outs:
+                versions.append((o._version, o._version[0], -1))  # noqa: PERF401 - one output as a rule
         elif kind == "shape":
             saved.append(np.shape(arrays[i]))
         elif kind == "shapes":
