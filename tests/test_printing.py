@@ -140,6 +140,19 @@ TABLE = [
         "        16, 17, 18, 19, 20, 21, 22, 23,\n"
         "        24, 25, 26, 27, 28, 29])",
     ),
+    (np.array([5e8], np.float32), {}, {}, "tensor([5.0000e+08])"),
+    (
+        np.arange(10, 23, dtype=np.int32),
+        {},
+        {},
+        "tensor([10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22], dtype=torch.int32)",
+    ),
+    (
+        np.ones(13, np.float32),
+        {"requires_grad": True},
+        {},
+        "tensor([1., 1., 1., 1., 1., 1., 1., 1., 1., 1., 1., 1., 1.],\n       requires_grad=True)",
+    ),
 ]
 
 
