@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from allgrad.autograd.explain import broadcast_shape
+from allgrad.autograd.explain import broadcast_shape, explained
 from allgrad.autograd.node import Node
 from allgrad.autograd.record import Selected, Variable, _save, edge, refresh, run
 from allgrad.context import ctx
@@ -97,6 +97,8 @@ def apply_inplace(op: Op, x: Any, others: tuple[Any, ...] = (), meta: dict[str, 
         if op.ufunc is not None and not meta:
             _fits(op, x, broadcast_shape(*arrays), _result_dtype(op, arrays))
             op.ufunc(*arrays, out=target, casting="unsafe")
+        elif op.write is not None:
+            _write(op, x, arrays, meta)
         else:
             y = run(op, arrays, meta)
             _fits(op, x, np.shape(y), np.asarray(y).dtype)
@@ -105,6 +107,14 @@ def apply_inplace(op: Op, x: Any, others: tuple[Any, ...] = (), meta: dict[str, 
         return x
     mask = sum(1 << i for i, p in enumerate(parents) if p is not None)
     plan = op.plan(mask)
+    if op.write is not None and not plan.keeps_out and 0 not in plan.keeps_input:
+        _write(op, x, arrays, meta)
+        node = Node(op, meta, plan, tuple(parents), target.shape, target.dtype)
+        bump(x, op.name + "_")
+        if plan.keep:
+            _save(node, inputs, arrays, (x,))
+        rebase(x, node)
+        return x
     if 0 in plan.keeps_input:
         arrays[0] = target.copy()
     y = np.asarray(run(op, arrays, meta))
@@ -117,6 +127,18 @@ def apply_inplace(op: Op, x: Any, others: tuple[Any, ...] = (), meta: dict[str, 
         _save(node, (_Old(arrays[0]), *others), arrays, (x,))
     rebase(x, node)
     return x
+
+
+def _write(op: Op, x: Any, arrays: list[Any], meta: dict[str, Any]) -> None:
+    if not x._a.flags.writeable:
+        raise InplaceError(
+            f"unsupported operation ({op.name}_): more than one element of the written-to tensor refers to a single "
+            "memory location, or its memory is read-only. Please clone() the tensor before performing the operation."
+        )
+    try:
+        op.write(*arrays, **meta)  # type: ignore[misc]
+    except (ValueError, TypeError, IndexError) as error:
+        raise explained(op, arrays, error) from error
 
 
 class _Old(Variable):

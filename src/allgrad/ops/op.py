@@ -95,6 +95,8 @@ class Op:
 
     ``view`` says that the result may alias the first input.  ``ufunc`` is the NumPy ufunc of the same value,
     if there is one; in-place calls that record nothing run it with ``out=``.
+    ``write(target, *others, **settings)``, where set, does in the memory of ``target`` what the op does with its first
+    input, for ops that change a part of it: in-place calls then copy nothing.
     ``outputs`` is None for one output; an op with several has one fused pullback over the tuple ``gs``.
     """
 
@@ -114,6 +116,7 @@ class Op:
         self.settings = frozenset(p.name for p in params if p.kind is p.KEYWORD_ONLY)
         self.pulls: dict[int, Pull] = {}
         self.fused: Pull | None = None
+        self.write: Callable[..., None] | None = None
         self.differentiable = False
         self._plans: dict[int, Plan] = {}
 

@@ -39,7 +39,7 @@ sum_to.pull(x=lambda g, x_shape: expand(g, shape=x_shape))
 @op(view=True)
 def expand(x: Array, *, shape: Shape) -> Array:
     """``x`` broadcast to ``shape`` without copying."""
-    return np.broadcast_to(x, shape)
+    return x[...] if x.shape == shape else np.broadcast_to(x, shape)
 
 
 expand.pull(x=lambda g, x_shape: sum_to(g, shape=x_shape))
@@ -48,7 +48,7 @@ expand.pull(x=lambda g, x_shape: sum_to(g, shape=x_shape))
 @op(view=True)
 def reshape(x: Array, *, shape: Shape) -> Array:
     """The same elements in row-major order under another shape; a view where NumPy can."""
-    return np.reshape(x, shape)
+    return x.reshape(shape)
 
 
 reshape.pull(x=lambda g, x_shape: reshape(g, shape=x_shape))
@@ -57,36 +57,19 @@ reshape.pull(x=lambda g, x_shape: reshape(g, shape=x_shape))
 @op(view=True)
 def permute(x: Array, *, dims: Shape) -> Array:
     """Axes in another order."""
-    return np.transpose(x, dims)
+    return x.transpose(dims)
 
 
-permute.pull(x=lambda g, *, dims: permute(g, dims=tuple(int(i) for i in np.argsort(dims))))
+permute.pull(x=lambda g, *, dims: permute(g, dims=tuple(sorted(range(len(dims)), key=dims.__getitem__))))
 
 
 @op(view=True)
 def transpose(x: Array, *, dim0: int, dim1: int) -> Array:
     """Two axes exchanged."""
-    return np.swapaxes(x, dim0, dim1)
+    return x.swapaxes(dim0, dim1)
 
 
 transpose.pull(x=lambda g, *, dim0, dim1: transpose(g, dim0=dim0, dim1=dim1))
-
-
-@op
-def cat(*xs: Array, dim: int) -> Array:
-    """Joined along an existing axis."""
-    return np.concatenate(xs, axis=dim)
-
-
-@cat.pull_all
-def _cat(g: Array, shapes: Any, *, dim: int, wanted: Any) -> Any:
-    """Each input's slice of the gradient."""
-    results, start = [], 0
-    lead = (slice(None),) * (dim % g.ndim)
-    for i, size in enumerate(shape[dim] for shape in shapes):
-        results.append(slice_(g, index=lead + (slice(start, start + size),)) if wanted[i] else None)
-        start += size
-    return results
 
 
 @op(name="slice", view=True)
@@ -108,3 +91,60 @@ def unslice(x: Array, *, index: Any, shape: Shape) -> Array:
 
 
 unslice.pull(x=lambda g, *, index: slice_(g, index=index))
+
+
+@op
+def cat(*xs: Array, dim: int) -> Array:
+    """Joined along an existing axis."""
+    return np.concatenate(xs, axis=dim)
+
+
+@cat.pull_all
+def _cat(g: Array, shapes: Any, *, dim: int, wanted: Any) -> Any:
+    """Each input's slice of the gradient."""
+    results, start = [], 0
+    lead = (slice(None),) * (dim % g.ndim)
+    for i, size in enumerate(shape[dim] for shape in shapes):
+        results.append(slice_(g, index=(*lead, slice(start, start + size))) if wanted[i] else None)
+        start += size
+    return results
+
+
+@op
+def stack(*xs: Array, dim: int) -> Array:
+    """Joined along a new axis."""
+    return np.stack(xs, axis=dim)
+
+
+@stack.pull_all
+def _stack(g: Array, *, dim: int, wanted: Any) -> Any:
+    lead = (slice(None),) * (dim % g.ndim)
+    return [slice_(g, index=(*lead, i, ...)) if w else None for i, w in enumerate(wanted)]
+
+
+@op(view=True, multi=True)
+def split(x: Array, *, sizes: tuple[int, ...], dim: int) -> tuple[Array, ...]:
+    """Consecutive pieces of an axis, all views; one backward joins their gradients."""
+    lead = (slice(None),) * (dim % x.ndim)
+    pieces, start = [], 0
+    for size in sizes:
+        pieces.append(x[(*lead, slice(start, start + size))])
+        start += size
+    return tuple(pieces)
+
+
+@split.pull_all
+def _split(gs: Any, *, dim: int) -> Any:
+    return (cat(*gs, dim=dim),)
+
+
+@op(view=True, multi=True)
+def unbind(x: Array, *, dim: int) -> tuple[Array, ...]:
+    """All slices of an axis, without it; one backward stacks their gradients."""
+    lead = (slice(None),) * (dim % x.ndim)
+    return tuple(x[(*lead, i, ...)] for i in range(x.shape[dim]))
+
+
+@unbind.pull_all
+def _unbind(gs: Any, *, dim: int) -> Any:
+    return (stack(*gs, dim=dim),)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from allgrad.autograd import record
-from allgrad.functions.creation import _from_nested, shape_of
 from allgrad.dtypes import get_default_dtype
+from allgrad.functions.creation import _from_nested, shape_of
 from allgrad.tensor.arithmetic import ArithmeticMethods
 from allgrad.tensor.core import TensorCore
+from allgrad.tensor.index import IndexMethods
+from allgrad.tensor.linalg import LinalgMethods
+from allgrad.tensor.reduce import ReduceMethods
+from allgrad.tensor.shape import ShapeMethods
 from allgrad.tensor.size import Size, device
-
-import numpy as np
 
 __all__ = ["Size", "Tensor", "device"]
 
 
-class Tensor(ArithmeticMethods, TensorCore):
+class Tensor(ArithmeticMethods, IndexMethods, ShapeMethods, ReduceMethods, LinalgMethods, TensorCore):
     """A NumPy array with a gradient and a place in the graph.
 
     ``Tensor(3, 4)`` is uninitialized memory of that shape, ``Tensor([1, 2])`` holds the values, both in the default
