@@ -1,4 +1,4 @@
-"""Reductions.  ``dim`` is a tuple of axes or None for all; ``keepdim`` keeps them with length one."""
+"""Reductions.  ``dim`` is a tuple of axes, an axis, or None for all; ``keepdim`` keeps them with length one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from allgrad.ops.op import normal_axes, op
-from allgrad.ops.shape import expand, reshape
+from allgrad.ops.reduce_fast import is_half, total
+from allgrad.ops.shape import cat, expand, permute, reshape, slice_
 
 Array = Any
 
@@ -23,10 +24,18 @@ def widen(g: Array, x_shape: Any, dim: Any) -> Array:
     return expand(reshape(g, shape=kept(x_shape, dim)), shape=tuple(x_shape))
 
 
+def count(shape: Any, dim: Any) -> int:
+    """How many elements go into one."""
+    n = 1
+    for i in normal_axes(dim, len(shape)):
+        n *= shape[i]
+    return n
+
+
 @op(name="sum")
 def sum_(x: Array, *, dim: Any = None, keepdim: bool = False) -> Array:
-    """Sum over ``dim``."""
-    return np.sum(x, axis=dim, keepdims=keepdim)
+    """Sum over ``dim``; integers sum to int64."""
+    return total(x, normal_axes(dim, x.ndim), keepdim)
 
 
 sum_.pull(x=lambda g, x_shape, *, dim: widen(g, x_shape, dim))
@@ -34,15 +43,118 @@ sum_.pull(x=lambda g, x_shape, *, dim: widen(g, x_shape, dim))
 
 @op
 def mean(x: Array, *, dim: Any = None, keepdim: bool = False) -> Array:
-    """Mean over ``dim``; nan over nothing."""
-    count = int(np.prod([x.shape[i] for i in normal_axes(dim, x.ndim)], dtype=np.int64))
-    total = np.sum(x, axis=dim, keepdims=keepdim)
-    return total / total.dtype.type(count)
+    """Mean over ``dim``; nan over nothing.  Halves are added in float32."""
+    n = count(x.shape, dim)
+    if is_half(x.dtype):
+        return (total(x.astype(np.float32), normal_axes(dim, x.ndim), keepdim) / np.float32(n)).astype(x.dtype)
+    y = total(x, normal_axes(dim, x.ndim), keepdim)
+    if isinstance(y, np.ndarray):
+        return np.true_divide(y, y.dtype.type(n), out=y)
+    return y / y.dtype.type(n)
 
 
-def _mean(g: Array, x_shape: Any, *, dim: Any) -> Array:
-    count = int(np.prod([x_shape[i] for i in normal_axes(dim, len(x_shape))], dtype=np.int64))
-    return widen(g / count, x_shape, dim) if count else widen(g, x_shape, dim)
+def _mean_x(g: Array, x_shape: Any, *, dim: Any) -> Array:
+    n = count(x_shape, dim)
+    return widen(g / n if n else g, x_shape, dim)
 
 
-mean.pull(x=_mean)
+mean.pull(x=_mean_x)
+
+
+@op
+def var(x: Array, *, dim: Any = None, keepdim: bool = False, correction: float = 1) -> Array:
+    """Sum of squared deviations over ``max(0, n - correction)``, in two passes."""
+    axes = normal_axes(dim, x.ndim)
+    n = count(x.shape, dim)
+    y = x.astype(np.float32) if is_half(x.dtype) else x
+    away = y - total(y, axes, True) / y.dtype.type(n)
+    np.multiply(away, away, out=away)
+    squares = total(away, axes, keepdim)
+    return (squares / y.dtype.type(max(0.0, n - correction))).astype(x.dtype, copy=False)
+
+
+def _var_x(g: Array, x: Array, *, dim: Any, correction: float) -> Array:
+    below = count(x.shape, dim) - correction
+    away = x - mean(x, dim=dim, keepdim=True)
+    if below <= 0:
+        return widen(g * float("nan"), x.shape, dim) * away
+    return widen(g * (2.0 / below), x.shape, dim) * away
+
+
+var.pull(x=_var_x)
+
+
+@op
+def root(x: Array) -> Array:
+    """Square root whose derivative at 0 is taken as 0: standard deviations and norms."""
+    return np.sqrt(x)
+
+
+root.pull(x=lambda g, out: g * inverse_or_zero(out) * 0.5)
+
+
+@op
+def inverse_or_zero(x: Array) -> Array:
+    """``1 / x``, and 0 where x is 0."""
+    y = np.zeros_like(x)
+    np.true_divide(1, x, out=y, where=x != 0)
+    return y
+
+
+inverse_or_zero.pull(x=lambda g, out: -g * out * out)
+
+
+@op
+def prod(x: Array, *, dim: int, keepdim: bool = False) -> Array:
+    """Product along one axis; integers multiply to int64."""
+    if x.dtype.kind in "iub":
+        return np.prod(x, axis=dim, dtype=np.int64, keepdims=keepdim)
+    if is_half(x.dtype):
+        return np.prod(x, axis=dim, dtype=np.float32, keepdims=keepdim).astype(x.dtype)
+    return np.multiply.reduce(x, axis=dim, keepdims=keepdim)
+
+
+def _prod_x(g: Array, x: Array, *, dim: int) -> Array:
+    dim = dim % len(x.shape)
+    order = (dim, *(i for i in range(len(x.shape)) if i != dim))
+    back = tuple(order.index(i) for i in range(len(order)))
+    return widen(g, x.shape, dim) * permute(products_of_others(permute(x, dims=order)), dims=back)
+
+
+def products_of_others(x: Array) -> Array:
+    """For each place along axis 0 the product of all other places, by pairs: no division, so zeros are exact."""
+    n = x.shape[0]
+    if n <= 1:
+        return x * 0 + 1
+    half = n // 2
+    a, b = slice_(x, index=(slice(0, half),)), slice_(x, index=(slice(half, 2 * half),))
+    pairs = a * b
+    if n % 2:
+        pairs = cat(pairs, slice_(x, index=(slice(2 * half, n),)), dim=0)
+    outside = products_of_others(pairs)
+    o = slice_(outside, index=(slice(0, half),))
+    parts = [o * b, o * a]
+    if n % 2:
+        parts.append(slice_(outside, index=(slice(half, half + 1),)))
+    return cat(*parts, dim=0)
+
+
+prod.pull(x=_prod_x)
+
+
+@op(name="any")
+def any_(x: Array, *, dim: Any = None, keepdim: bool = False) -> Array:
+    """Whether an element is not zero."""
+    return np.any(x, axis=dim, keepdims=keepdim)
+
+
+@op(name="all")
+def all_(x: Array, *, dim: Any = None, keepdim: bool = False) -> Array:
+    """Whether no element is zero."""
+    return np.all(x, axis=dim, keepdims=keepdim)
+
+
+@op
+def count_nonzero(x: Array, *, dim: Any = None) -> Array:
+    """How many elements are not zero."""
+    return np.asarray(np.count_nonzero(x, axis=dim), dtype=np.int64)

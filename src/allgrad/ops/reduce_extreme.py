@@ -1,0 +1,92 @@
+"""Largest and smallest elements, and where they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from allgrad.ops.op import normal_axes, op
+from allgrad.ops.reduce import kept, widen
+from allgrad.ops.reduce_fast import largest
+from allgrad.ops.shape import reshape
+from allgrad.ops.sort import put_along
+
+Array = Any
+
+
+@op
+def amax(x: Array, *, dim: Any = None, keepdim: bool = False) -> Array:
+    """Maximum over ``dim``; ties share the gradient evenly."""
+    axes = normal_axes(dim, x.ndim)
+    if len(axes) == 1 and x.ndim > 1:
+        y = largest(x, axes[0])
+        return y if keepdim else y.reshape(x.shape[: axes[0]] + x.shape[axes[0] + 1 :])
+    return np.max(x, axis=dim, keepdims=keepdim)
+
+
+@op
+def amin(x: Array, *, dim: Any = None, keepdim: bool = False) -> Array:
+    """Minimum over ``dim``; ties share the gradient evenly."""
+    return np.min(x, axis=dim, keepdims=keepdim)
+
+
+@op
+def even_shares(x: Array, extreme: Array, *, dim: Any = None) -> Array:
+    """1/k at each of the k places that equal the extreme (or are nan as it is), 0 elsewhere."""
+    wide = np.reshape(extreme, kept(x.shape, dim))
+    hit = x == wide
+    if np.isnan(wide).any():
+        hit |= np.isnan(x) & np.isnan(wide)
+    number = hit.sum(axis=dim, keepdims=True)
+    return hit / number.astype(x.dtype)
+
+
+def _share(g: Array, x: Array, out: Array, *, dim: Any) -> Array:
+    return widen(g, x.shape, dim) * even_shares(x, out, dim=dim)
+
+
+amax.pull(x=_share)
+amin.pull(x=_share)
+
+
+@op
+def argmax(x: Array, *, dim: int | None = None, keepdim: bool = False) -> Array:
+    """Place of the maximum, the first one; nan counts as the largest."""
+    return np.argmax(x, axis=dim, keepdims=keepdim)
+
+
+@op
+def argmin(x: Array, *, dim: int | None = None, keepdim: bool = False) -> Array:
+    """Place of the minimum, the first one; nan counts as the smallest."""
+    return np.argmin(x, axis=dim, keepdims=keepdim)
+
+
+def _with_place(x: Array, place: Array, dim: int, keepdim: bool) -> tuple[Array, Array]:
+    values = np.take_along_axis(x, place, axis=dim) if x.ndim else x.copy()
+    if keepdim or not x.ndim:
+        return values, place
+    return np.squeeze(values, dim), np.squeeze(place, dim)
+
+
+@op(multi=True)
+def max_dim(x: Array, *, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
+    """Maximum along one axis and its place."""
+    return _with_place(x, np.argmax(x, axis=dim, keepdims=x.ndim > 0), dim, keepdim)
+
+
+@op(multi=True)
+def min_dim(x: Array, *, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
+    """Minimum along one axis and its place."""
+    return _with_place(x, np.argmin(x, axis=dim, keepdims=x.ndim > 0), dim, keepdim)
+
+
+def one_place(gs: Any, out: Any, x_shape: Any, *, dim: int) -> Any:
+    """The gradient of an op that picks one element along ``dim``: all of it to that element."""
+    shape = kept(x_shape, dim)
+    g, place = reshape(gs[0], shape=shape), reshape(out[1], shape=shape)
+    return (put_along(g, place, shape=tuple(x_shape), dim=dim),)
+
+
+max_dim.pull_all(one_place)
+min_dim.pull_all(one_place)
