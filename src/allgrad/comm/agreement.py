@@ -48,7 +48,7 @@ def disagreement(found: Sequence[str]) -> str | None:
     expected = max(counts, key=lambda text: (counts[text], -found.index(text)))
     odd = {text: [r for r, f in enumerate(found) if f == text] for text in counts if text != expected}
     usual = [r for r, f in enumerate(found) if f == expected]
-    parts = [f"{name_ranks(ranks)} found {text}" for text, ranks in odd.items()]
+    parts = [f"{name_ranks(ranks)} {'is' if len(ranks) == 1 else 'are'} in {text}" for text, ranks in odd.items()]
     return f"{'; '.join(parts)}; expected {expected} as on {name_ranks(usual)}"
 
 

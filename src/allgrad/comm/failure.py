@@ -1,6 +1,8 @@
 """One rank that fails ends the job: hooks that print its traceback once and end all ranks.
 
 Plain MPI programs hang here: the failing rank waits in MPI's finalization for the others, who wait for it.
+``sys.exit(3)`` is noticed too.  A bare ``raise SystemExit(3)`` cannot be: that rank counts as finished, and the others
+stop with a MismatchError when they wait for it (``comm/watch.py``).
 """
 
 from __future__ import annotations
@@ -89,11 +91,9 @@ class FailureHooks:
 
     def _exit_code(self) -> int:
         """The code of the ``sys.exit`` that is ending the program; 0 if the program ended otherwise."""
-        error, root = self._exit, self._root
-        if error is None or error.__traceback__ is None or error.code in (None, 0):
-            return 0
-        if root is not None and (error.__traceback__.tb_frame is not root or _returned(root)):
-            return 0  # somebody caught it, and the program went on
+        error = self._exit
+        if error is None or error.code in (None, 0) or (self._root is not None and _returned(self._root)):
+            return 0  # the last case: somebody caught it, and the program went on to its end
         return error.code & 0xFF if isinstance(error.code, int) else 1
 
 

@@ -52,7 +52,9 @@ class Board:
         self._mine[_SEQUENCE] += 1
 
     def set(self, state: int, group: str = "", call: str = "") -> None:
-        """This rank's state, and where it waits."""
+        """This rank's state, and where it waits.  FAILED is final, whatever other threads of this process do."""
+        if self._mine[_STATE] == FAILED:
+            return
         text = f"{group}\n{call}".encode()[: BOARD_BYTES - _LABEL]
         self._bytes[self._me][_LABEL:] = text.ljust(BOARD_BYTES - _LABEL, b"\0")
         self._fence()
@@ -83,7 +85,7 @@ class Board:
 
     def pids(self) -> dict[int, int]:
         """World rank -> process, of those on the board that still run."""
-        return {r: w[_PID] for r, w in zip(self.ranks, self._words) if w[_PID] and w[_STATE] in (RUNNING, WAITING)}
+        return {r: w[_PID] for r, w in zip(self.ranks, self._words) if w[_PID] and w[_STATE] != FINISHED}
 
 
 RING = 64  # how many calls a rank may be ahead of another

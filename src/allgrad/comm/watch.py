@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from allgrad.comm.agreement import name_ranks
-from allgrad.comm.node import FAILED, FINISHED, RUNNING, WAITING, Board
+from allgrad.comm.node import FINISHED, RUNNING, WAITING, Board
 from allgrad.comm.progress import Queue, Watch
 from allgrad.errors import MismatchError
 
@@ -23,8 +23,9 @@ TIMEOUT_CODE = 75  # EX_TEMPFAIL: a batch system may try again
 _STACKS_SIGNAL = signal.SIGRTMIN + 7
 _STACKS_S = 0.2
 # A rank that finished may still be passing on its part of the last call; after this long it is not.
-_FINISHED_S = 3.0
+_FINISHED_S = 2.0
 _DIFFERENT_S = 0.5
+_DEFER_S = 2.0
 _POKE_EVERY = 64
 
 
@@ -110,17 +111,16 @@ class GroupWatch(Watch):
             f"{self._job.timeout_s:g} s (ALLGRAD_TIMEOUT). The job ends with code {TIMEOUT_CODE}."
         ]
         if board is not None:
-            if board.in_state(FAILED):
-                time.sleep(2.0)
-                self._job.end(TIMEOUT_CODE)
             places = board.places()
+            if not board.claim_report():  # another rank of the node says it, and asks this one for its stacks
+                time.sleep(_DEFER_S + _STACKS_S * len(places))
+                self._job.end(TIMEOUT_CODE)
             absent = [p.rank for p in places if p.rank in self._members and p.state != WAITING]
             here = [p.rank for p in places if p.rank in self._members and p.state == WAITING]
             if absent:
                 lines.append(f"  not arrived: {name_ranks(absent)}; waiting: {name_ranks(here)}")
             lines += [f"  {place}" for place in places]
             pids = board.pids()
-            board.claim_report()
         else:
             pids = {}
         elsewhere = len(self._members) - (len(board.places()) if board is not None else 1)
