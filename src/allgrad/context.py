@@ -25,6 +25,9 @@ class ThreadContext(threading.local):
         np.seterr(all="ignore")
         # (pack, unpack) pairs, innermost last: autograd.graph.saved_tensors_hooks
         self.saved_hooks: list[tuple[Any, Any]] = []
+        # How many backward passes run inside each other, and what to call when the outermost is through.
+        self.backward_depth = 0
+        self.after_backward: list[Any] = []
         # The communicator of this thread's default process group, None before init_process_group.
         self.world: Any = None
         # The default generator; random.default_generator() makes it on first use.

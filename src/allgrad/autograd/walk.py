@@ -8,7 +8,7 @@ report to it.  When the last one has, the leaf's gradient is final and its hooks
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ class Walk:
         nodes = self._reach(roots)
         for root, g in zip(roots, gradients):
             self._add(root, g, owned=False)
-        with _modes(self.create_graph), np.errstate(all="ignore"):
+        with _modes(self.create_graph), np.errstate(all="ignore"), _outermost():
             for root in roots:
                 if not isinstance(root, Node):
                     self._report(root)
@@ -285,6 +285,26 @@ def _retain(node: Node, g: Any, create_graph: bool) -> None:
     if tensor is not None:
         new = g if isinstance(g, Variable) else wrap(np.array(g))
         tensor._grad = new if tensor._grad is None else tensor._grad + new
+
+
+def queue_callback(callback: Callable[[], None]) -> None:
+    """Call ``callback`` once, when the outermost backward pass of this thread is through; never if it fails."""
+    ctx.after_backward.append(callback)
+
+
+@contextlib.contextmanager
+def _outermost() -> Iterator[None]:
+    """Run the queued callbacks at the end of the outermost pass; drop them if the pass fails."""
+    ctx.backward_depth += 1
+    try:
+        yield
+        if ctx.backward_depth == 1:
+            while ctx.after_backward:
+                ctx.after_backward.pop(0)()
+    finally:
+        ctx.backward_depth -= 1
+        if ctx.backward_depth == 0:
+            ctx.after_backward.clear()
 
 
 @contextlib.contextmanager

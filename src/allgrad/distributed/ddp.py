@@ -1,0 +1,115 @@
+"""``DistributedDataParallel``: one replica per rank, gradients averaged while backward runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from allgrad.context import ctx
+from allgrad.distributed.agreement import check_same_model
+from allgrad.distributed.buckets import Spec
+from allgrad.distributed.group import ProcessGroup, group_of
+from allgrad.distributed.reducer import Reducer
+from allgrad.errors import ArgumentError
+from allgrad.nn.modules.module import Module
+from allgrad.nn.parameter import is_lazy
+
+MIB = 1024 * 1024
+
+
+class DistributedDataParallel(Module):
+    """Wraps a module so that after ``backward()`` every rank holds the mean gradient over all ranks.
+
+    Parameters and buffers start as those of rank 0.  All ranks must hold the same model: names, shapes and dtypes are
+    compared first, and a difference is an error on every rank.  The replicas stay bitwise equal, at any number of ranks
+    and any ``bucket_cap_mb``.  ``state_dict()`` has the wrapped module's own keys; with or without ``module.`` they load.
+    """
+
+    def __init__(
+        self, module: Module, device_ids: Any = None, output_device: Any = None, dim: int = 0, broadcast_buffers: bool = True,
+        init_sync: bool = True, process_group: Any = None, bucket_cap_mb: float | None = None,
+        find_unused_parameters: bool = False, check_reduction: bool = False, gradient_as_bucket_view: bool = True,
+        static_graph: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if device_ids is not None and any(str(d) not in ("cpu",) for d in device_ids):
+            raise ArgumentError(f"device_ids={device_ids!r}: allgrad runs on the CPU; leave device_ids out")
+        params = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
+        if not params:
+            raise ArgumentError(
+                "DistributedDataParallel is not needed when a module doesn't have any parameter that requires a gradient."
+            )
+        lazy = [n for n, p in params if is_lazy(p)]
+        if lazy:
+            raise ArgumentError(f"parameter {lazy[0]!r} has no shape yet; run one batch through the module first")
+        cap = 25.0 if bucket_cap_mb is None else float(bucket_cap_mb)
+        if cap <= 0:
+            raise ArgumentError(f"bucket_cap_mb must be positive, found {bucket_cap_mb}")
+        self.module = module
+        self.process_group: ProcessGroup = group_of(process_group)
+        self.broadcast_buffers = broadcast_buffers
+        self.find_unused_parameters = find_unused_parameters
+        self.static_graph = static_graph
+        self.require_backward_grad_sync = True
+        comm = self.process_group.comm
+        if init_sync:
+            check_same_model(comm, [Spec(n, tuple(p.shape), p._a.dtype.name) for n, p in module.named_parameters()])
+            check_same_model(
+                comm, [Spec(n, tuple(b.shape), b._a.dtype.name) for n, b in module.named_buffers()], "buffer"
+            )
+            self._broadcast([*module.parameters(), *module.buffers()])
+        first = min(cap, 1.0) if bucket_cap_mb is None else cap
+        self.reducer = Reducer(params, comm, cap_bytes=int(cap * MIB), first_cap_bytes=int(first * MIB))
+
+    def _broadcast(self, tensors: list[Any]) -> None:
+        comm = self.process_group.comm
+        if comm.size == 1:
+            return
+        for t in tensors:
+            flat = np.ascontiguousarray(t._a).reshape(-1)
+            comm.broadcast(flat, 0, "DistributedDataParallel")
+            if comm.rank != 0:
+                np.copyto(t._a, flat.reshape(t._a.shape))
+                t._version[0] += 1
+
+    def forward(self, *inputs: Any, **kwargs: Any) -> Any:
+        """The module's forward; buffers (running statistics) come from rank 0 first while training."""
+        if self.training and ctx.grad_enabled and self.require_backward_grad_sync:
+            self.reducer.prepare()
+            if self.broadcast_buffers:
+                self._broadcast(list(self.module.buffers()))
+        return self.module(*inputs, **kwargs)
+
+    @contextlib.contextmanager
+    def no_sync(self) -> Iterator[None]:
+        """Within: backward only accumulates; the next backward outside averages what was accumulated."""
+        before = self.require_backward_grad_sync
+        self.require_backward_grad_sync = self.reducer.enabled = False
+        try:
+            yield
+        finally:
+            self.require_backward_grad_sync = self.reducer.enabled = before
+
+    @contextlib.contextmanager
+    def sync(self, when: bool = True) -> Iterator[None]:
+        """``no_sync()`` unless ``when``: ``with model.sync(when=last_micro_batch): loss.backward()``."""
+        if when:
+            yield
+        else:
+            with self.no_sync():
+                yield
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """The wrapped module's state, under its own keys."""
+        return self.module.state_dict(*args, **kwargs)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load a state saved with or without the ``module.`` prefix."""
+        own = any(name.startswith("module.") for name in self.module.state_dict())
+        plain = state_dict
+        if not own and state_dict and all(k.startswith("module.") for k in state_dict):
+            plain = {k.removeprefix("module."): v for k, v in state_dict.items()}
+        return self.module.load_state_dict(plain, strict, assign)
