@@ -14,7 +14,7 @@ from allgrad.comm.agreement import Call, mismatch_message
 from allgrad.comm.exchange import by_messages, in_chunks, in_window, through_stage
 from allgrad.comm.node import CHANNEL_BYTES, RING, Channel
 from allgrad.comm.progress import Queue, QueuedWork, Steps, wait_until
-from allgrad.comm.protocol import Communicator
+from allgrad.comm.protocol import Communicator, read_only
 from allgrad.comm.reduction import Array, accumulator, fold
 from allgrad.comm.watch import GroupWatch
 from allgrad.comm.work import Buffer, Work, plain_buffer
@@ -161,8 +161,7 @@ class MpiCommunicator(Communicator):
                 shared = None
                 if shared_result:
                     shared = memory.common[offset : offset + flat.nbytes].view(flat.dtype)
-                    result = shared[:]
-                    result.flags.writeable = False
+                    result = shared
                 steps = in_window(engine.calls, k, self.rank, windows, op, scale, shared)
             else:
                 k = engine.calls.post(call.signature())
@@ -171,7 +170,7 @@ class MpiCommunicator(Communicator):
             steps = by_messages(
                 self._lanes, self._announce(call), flat, call.sequence % 32768, op, scale, self.chunk_bytes, self.small_bytes
             )
-        return self._queue.add(steps, result, call.signature)
+        return self._queue.add(steps, read_only(result) if shared_result else result, call.signature)
 
     def _announce(self, call: Call) -> Callable[[], bool]:
         """Tell all ranks of ``call``; the function returned says whether all have answered, and raises if they differ."""

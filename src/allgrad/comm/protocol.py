@@ -45,6 +45,13 @@ def check_writable(flat: Any, name: str = "flat") -> Array:
     return flat
 
 
+def read_only(flat: Array) -> Array:
+    """A view that cannot be written through."""
+    view = flat.view()
+    view.flags.writeable = False
+    return view
+
+
 class Communicator(ABC):
     """A group of ranks as one of them sees it.
 
@@ -105,9 +112,9 @@ class Communicator(ABC):
     ) -> Work:
         """Start ``all_reduce``; ``flat`` belongs to the communicator until ``wait()``.
 
-        ``work.result`` is ``flat`` itself.  With ``shared_result`` it may be read-only memory that all ranks of the node
-        share, valid until this rank starts again on the same memory; ``flat`` then keeps what this rank put in.
-        Work is done in the order in which it was started.
+        ``work.result`` is ``flat`` itself.  With ``shared_result`` it is read-only, may be memory that all ranks of the
+        node share (the fastest way), and holds until this rank starts again on the same memory; what ``flat`` then holds
+        is not defined.  Work is done in the order in which it was started.
         """
         check_writable(flat)
         check_op(op, flat.dtype, scale is not None)

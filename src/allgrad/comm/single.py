@@ -6,7 +6,7 @@ import socket
 from typing import NoReturn
 
 from allgrad.comm.agreement import Call
-from allgrad.comm.protocol import Communicator
+from allgrad.comm.protocol import Communicator, read_only
 from allgrad.comm.reduction import Array, fold
 from allgrad.comm.work import Buffer, DoneWork, Work, plain_buffer
 from allgrad.errors import ArgumentError, UnsupportedError
@@ -50,13 +50,8 @@ class SingleCommunicator(Communicator):
             fold(op, [flat], [flat], scale)
 
     def _start_all_reduce(self, call: Call, flat: Array, op: str, scale: float | None, shared_result: bool) -> Work:
-        if not shared_result:
-            self._all_reduce(call, flat, op, scale)
-            return DoneWork(flat)
-        result = flat.copy()
-        self._all_reduce(call, result, op, scale)
-        result.flags.writeable = False
-        return DoneWork(result)
+        self._all_reduce(call, flat, op, scale)
+        return DoneWork(read_only(flat) if shared_result else flat)
 
     def _broadcast(self, call: Call, flat: Array, root: int) -> None:
         return

@@ -6,7 +6,6 @@ A collective is a *meeting*: each rank brings its arrays, and the last one to ar
 from __future__ import annotations
 
 import threading
-from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -14,15 +13,12 @@ import numpy as np
 
 from allgrad.comm.agreement import Call, mismatch_message
 from allgrad.comm.baton import Baton
-from allgrad.comm.protocol import Communicator
+from allgrad.comm.mail import MailWork, PostOffice
+from allgrad.comm.protocol import Communicator, read_only
 from allgrad.comm.reduction import Array, fold
-from allgrad.comm.work import Buffer, DoneWork, Work, plain_buffer
+from allgrad.comm.work import Buffer, Work, plain_buffer
 from allgrad.context import ctx
 from allgrad.errors import ArgumentError, MismatchError
-
-# A larger message is handed over only when the receiver is there, as MPI does: a send that would hang there is
-# found here.
-_EAGER_BYTES = 4096
 
 
 class Meeting:
@@ -42,14 +38,7 @@ class Group:
     def __init__(self, members: tuple[int, ...]) -> None:
         self.members = members  # rank here -> rank in the world
         self.meetings: dict[int, Meeting] = {}
-        # (source, destination, tag) -> messages not yet received: (bytes, has it been taken?)
-        self.mail: dict[tuple[int, int, int], deque[_Letter]] = defaultdict(deque)
-
-
-class _Letter:
-    def __init__(self, content: Array) -> None:
-        self.content = content
-        self.taken = False
+        self.office = PostOffice()
 
 
 class VirtualCommunicator(Communicator):
@@ -124,8 +113,7 @@ class VirtualCommunicator(Communicator):
             total = np.empty_like(flats[0])
             fold(op, flats, [total], scale)
             if shared_result:
-                total.flags.writeable = False
-                return [total] * self.size
+                return [read_only(total)] * self.size
             for each in flats:
                 each[...] = total
             return flats
@@ -206,31 +194,16 @@ class VirtualCommunicator(Communicator):
     # -- between two ranks ----------------------------------------------------------------------------------------
 
     def _isend(self, flat: Array, peer: int, tag: int) -> Work:
-        letter = _Letter(flat.copy())
-        self._group.mail[self.rank, peer, tag].append(letter)
         where = f"send({flat.dtype}, {flat.size}) to rank {peer}, tag {tag}"
-        return MailWork(self, flat, where, lambda: letter.taken or flat.nbytes <= _EAGER_BYTES, lambda: self.rank)
+        work = MailWork(self._baton, self._me, flat, peer, where)
+        self._group.office.send(self.rank, peer, tag, work)
+        return work
 
     def _irecv(self, flat: Array, peer: int | None, tag: int) -> Work:
-        mail = self._group.mail
-
-        def sources() -> list[int]:
-            return [r for r in (range(self.size) if peer is None else (peer,)) if mail.get((r, self.rank, tag))]
-
-        def take() -> int:
-            source = sources()[0]
-            letter = mail[source, self.rank, tag].popleft()
-            letter.taken = True
-            if letter.content.nbytes != flat.nbytes:
-                raise MismatchError(
-                    f"rank {source} sent {letter.content.size} elements of {letter.content.dtype} (tag {tag}), "
-                    f"but rank {self.rank} receives into {flat.size} of {flat.dtype}"
-                )
-            flat.view(np.uint8)[...] = letter.content.view(np.uint8)
-            return source
-
         where = f"recv({flat.dtype}, {flat.size}) from {'any rank' if peer is None else f'rank {peer}'}, tag {tag}"
-        return MailWork(self, flat, where, lambda: bool(sources()), take)
+        work = MailWork(self._baton, self._me, flat, peer, where)
+        self._group.office.receive(self.rank, tag, work)
+        return work
 
     # -- memory and groups ----------------------------------------------------------------------------------------
 
@@ -255,7 +228,7 @@ class VirtualCommunicator(Communicator):
         raise SystemExit(code)
 
     def close(self) -> None:
-        self._group.mail.clear()
+        self._group.office = PostOffice()
 
 
 def _cut(flat: Array, counts: list[int]) -> list[Array]:
@@ -282,31 +255,6 @@ class VirtualWork(Work):
         if not self._taken:
             self.result = self._comm._leave(self._call, self._meeting)
             self._taken = True
-        return self.result
-
-
-class MailWork(Work):
-    """A message under way between two virtual ranks."""
-
-    def __init__(
-        self, comm: VirtualCommunicator, flat: Array, where: str, ready: Callable[[], bool], take: Callable[[], int]
-    ) -> None:
-        self._comm, self.result, self._where = comm, flat, where
-        self._ready, self._take = ready, take
-        self.source: int | None = None
-
-    def test(self) -> bool:
-        if self.source is None and not self._ready():
-            self._comm._baton.yield_turn(self._comm._me)
-            if not self._ready():
-                return False
-        self.wait()
-        return True
-
-    def wait(self) -> Array:
-        if self.source is None:
-            self._comm._baton.wait_until(self._comm._me, self._ready, self._where)
-            self.source = self._take()
         return self.result
 
 

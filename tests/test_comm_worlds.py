@@ -1,0 +1,66 @@
+"""One body, all worlds: single, virtual and MPI do the same, bit for bit, at 1, 2, 3 and 4 ranks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+from comm_bodies import BODIES
+from mpirun import mpirun
+
+from allgrad.comm import SingleCommunicator, launch_world, run_virtual
+
+RUN_BODIES = str(Path(__file__).parent / "mpi" / "run_bodies.py")
+
+
+@lru_cache(maxsize=None)
+def virtual_digests(name: str, size: int, seed: int | None = None) -> list[str]:
+    def program() -> str:
+        return hashlib.sha256(BODIES[name](launch_world())).hexdigest()
+
+    return run_virtual(program, size, schedule_seed=seed)
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_single(name: str) -> None:
+    comm = SingleCommunicator()
+    assert hashlib.sha256(BODIES[name](comm)).hexdigest() == virtual_digests(name, 1)[0]
+    comm.close()
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+@pytest.mark.parametrize("name", BODIES)
+def test_virtual(name: str, size: int) -> None:
+    assert virtual_digests(name, size, seed=size) == virtual_digests(name, size)
+
+
+@pytest.mark.parametrize(
+    ("size", "setting"),
+    [
+        (1, {}),
+        (2, {}),
+        (3, {}),
+        (4, {}),
+        # no shared windows: messages only, as between nodes; in pieces of 10,000 bytes, as above 2 GiB
+        (2, {"ALLGRAD_SHARED_MEMORY": "0"}),
+        (3, {"ALLGRAD_SHARED_MEMORY": "0", "TEST_CHUNK_BYTES": "10000"}),
+    ],
+    ids=str,
+)
+def test_mpi_is_virtual_bit_for_bit(size: int, setting: dict[str, str]) -> None:
+    job = mpirun(size, RUN_BODIES, timeout_s=60, env=setting)
+    assert job.code == 0, job.out + job.err
+    found = json.loads(job.out[job.out.index("{") :])
+    assert found["facts"]["kind"] == "mpi" and found["facts"]["size"] == size
+    assert found["facts"]["shared_windows"] == (size > 1 and not setting)
+    assert found["digests"] == {name: virtual_digests(name, size) for name in BODIES}
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("name", BODIES)
+def test_mpi_in_process(name: str) -> None:
+    """Under ``mpirun -n N python -m pytest --with-mpi -m mpi``."""
+    BODIES[name](launch_world())
