@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import pytest
-from comm_bodies import BODIES
-from mpirun import mpirun
 
 from allgrad.comm import SingleCommunicator, launch_world, run_virtual
+from comm_bodies import BODIES
+from mpirun import mpirun
 
 RUN_BODIES = str(Path(__file__).parent / "mpi" / "run_bodies.py")
 
 
-@lru_cache(maxsize=None)
+@cache
 def virtual_digests(name: str, size: int, seed: int | None = None) -> list[str]:
     def program() -> str:
         return hashlib.sha256(BODIES[name](launch_world())).hexdigest()

@@ -8,10 +8,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from comm_bodies import BODIES
-
 from allgrad.comm import launch_world
 from allgrad.comm.mpicomm import MpiCommunicator
+from comm_bodies import BODIES
 
 if os.environ.get("TEST_CHUNK_BYTES"):
     MpiCommunicator.chunk_bytes = int(os.environ["TEST_CHUNK_BYTES"])

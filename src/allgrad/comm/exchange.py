@@ -78,7 +78,14 @@ def through_stage(
 
 
 def by_messages(
-    comm: Any, agreed: Callable[[], bool], flat: Array, tag: int, op: str, scale: float | None, chunk_bytes: int, small_bytes: int
+    comm: Any,
+    agreed: Callable[[], bool],
+    flat: Array,
+    tag: int,
+    op: str,
+    scale: float | None,
+    chunk_bytes: int,
+    small_bytes: int,
 ) -> Steps:
     """Between nodes: each rank gets its span of every rank (all-to-all), folds it and sends the sum to all (all-gather).
 

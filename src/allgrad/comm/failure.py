@@ -17,10 +17,13 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
+from allgrad.errors import MismatchError
+
 # Time for the launcher to pass on what was printed before it kills everybody.
 _DRAIN_S = 0.2
 # A rank that does not print gives the one that does this long to end the job.
 _DEFER_S = 2.0
+_OTHER_NODES_S = 0.7
 
 
 class FailureHooks:
@@ -31,9 +34,14 @@ class FailureHooks:
     """
 
     def __init__(
-        self, name: str, claim: Callable[[], bool], end: Callable[[int], NoReturn], finish: Callable[[], None]
+        self,
+        name: str,
+        claim: Callable[[], bool],
+        end: Callable[[int], NoReturn],
+        finish: Callable[[], None],
+        first_node: bool = True,
     ) -> None:
-        self._name, self._claim, self._end, self._finish = name, claim, end, finish
+        self._name, self._claim, self._end, self._finish, self._first_node = name, claim, end, finish, first_node
         self._exit: SystemExit | None = None
         self._root = _root_frame()
         self._print_main = sys.excepthook
@@ -49,9 +57,9 @@ class FailureHooks:
             quitter.__call__ = lambda _, code=None: sys.exit(code)  # type: ignore[method-assign]
         atexit.register(self._at_exit)
 
-    def _on_exception(
-        self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
-    ) -> None:
+    def _on_exception(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(error, MismatchError) and not self._first_node:
+            time.sleep(_OTHER_NODES_S)  # all ranks raise it; those of the first node say it
         self._report(lambda: self._print_main(kind, error, trace))
         self._end(130 if issubclass(kind, KeyboardInterrupt) else 1)
 

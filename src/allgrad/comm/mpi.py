@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-import time
+import tempfile
 import warnings
 from typing import Any, NoReturn
 
@@ -29,7 +29,7 @@ with warnings.catch_warnings():
 from allgrad.comm.failure import FailureHooks
 from allgrad.comm.launchenv import Launch, advice, detect
 from allgrad.comm.mpicomm import MpiCommunicator
-from allgrad.comm.node import BOARD_BYTES, FINISHED, Board
+from allgrad.comm.node import BOARD_BYTES, FINISHED, Board, map_board
 from allgrad.comm.progress import Queue
 from allgrad.comm.reduction import Array
 from allgrad.comm.watch import answer_with_stacks, await_others
@@ -51,16 +51,10 @@ class SharedMemory:
         skips = [-segment.ctypes.data % 64 for segment in segments]
         self.rows: list[Array] = [segment[skip : skip + nbytes] for segment, skip in zip(segments, skips)]
         self.common: Array = segments[0][skips[0] + pages :][:common]
-        window.Lock_all(MPI.MODE_NOCHECK)  # opens the epoch in which fence() is allowed
-
-    def fence(self) -> None:
-        """Order this process's reads and writes of shared memory."""
-        self._window.Sync()
 
     def free(self) -> None:
         """Unmap; collective.  Arrays made from the memory must not be touched any more."""
         self.rows, self.common = [], np.empty(0, np.uint8)
-        self._window.Unlock_all()
         self._window.Free()
 
 
@@ -76,7 +70,9 @@ def share(comm: Any, nbytes: int, common: int = 0) -> SharedMemory | None:
     """
     size = comm.Get_size()
     mine = _pages(nbytes) + _PAGE + (_pages(common) if comm.Get_rank() == 0 else 0)
-    possible = os.environ.get("ALLGRAD_SHARED_MEMORY", "1") != "0" and _fits(size * (_pages(nbytes) + _PAGE) + _pages(common))
+    possible = os.environ.get("ALLGRAD_SHARED_MEMORY", "1") != "0" and _fits(
+        size * (_pages(nbytes) + _PAGE) + _pages(common)
+    )
     if not _all(comm, possible):
         return None
     window = None
@@ -98,6 +94,34 @@ def _fits(nbytes: int) -> bool:
 
 def _all(comm: Any, yes: bool) -> bool:
     return bool(comm.allreduce(1 if yes else 0, op=MPI.MIN))
+
+
+def make_board(node: Any, ranks: list[int]) -> Board | None:
+    """The board of a node in a small file that has no name any more once all have opened it; None if that fails."""
+    path = ""
+    if node.Get_rank() == 0:
+        folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        try:
+            handle, path = tempfile.mkstemp(prefix="allgrad-board-", dir=folder)
+            os.write(handle, bytes(len(ranks) * BOARD_BYTES))
+            os.close(handle)
+        except OSError as error:
+            sys.stderr.write(
+                f"allgrad: no board of ranks in {folder or tempfile.gettempdir()} ({error}); going on without\n"
+            )
+    path = node.bcast(path, 0)
+    rows = None
+    if path:
+        try:
+            rows = map_board(path, len(ranks))
+        except OSError as error:
+            sys.stderr.write(
+                f"allgrad: {path} cannot be opened on every rank of the node ({error}); going on without\n"
+            )
+    everywhere = _all(node, rows is not None)
+    if path and node.Get_rank() == 0:
+        os.unlink(path)
+    return Board(rows, node.Get_rank(), ranks) if rows is not None and everywhere else None
 
 
 class World:
@@ -123,14 +147,10 @@ class World:
         self.queues: list[Queue] = []
         self._ended: set[int] = set()
         self._notices = self.comm.Dup()
-        self.board: Board | None = None
-        memory = share(node, BOARD_BYTES)
-        if memory is not None:
-            local = [r for r in range(self.size) if self.node_of[r] == leader]
-            self.board = Board(memory.rows, node.Get_rank(), local, memory.fence)
-            self._board_memory = memory
+        local = [r for r in range(self.size) if self.node_of[r] == leader]
+        self.board = make_board(node, local)
         answer_with_stacks()
-        self.hooks = FailureHooks(self.name, self._claim, self.end, self._finish)
+        self.hooks = FailureHooks(self.name, self._claim, self.end, self._finish, leader == 0)
         self.hooks.install()
 
     def end(self, code: int) -> NoReturn:

@@ -105,7 +105,9 @@ class MpiCommunicator(Communicator):
         requests: list[Any] = []
         tag = call.sequence % 32768
         for i in range(1, self.size):
-            requests += in_chunks(self._lanes.Irecv, recvs[self.rank - i], (self.rank - i) % self.size, tag, self.chunk_bytes)
+            requests += in_chunks(
+                self._lanes.Irecv, recvs[self.rank - i], (self.rank - i) % self.size, tag, self.chunk_bytes
+            )
         for i in range(1, self.size):
             target = (self.rank + i) % self.size
             requests += in_chunks(self._lanes.Isend, sends[target], target, tag, self.chunk_bytes)
@@ -165,10 +167,19 @@ class MpiCommunicator(Communicator):
                 steps = in_window(engine.calls, k, self.rank, windows, op, scale, shared)
             else:
                 k = engine.calls.post(call.signature())
-                steps = through_stage(engine.calls, k, engine.blocks, self.rank, engine.stages, engine.common, flat, op, scale)
+                steps = through_stage(
+                    engine.calls, k, engine.blocks, self.rank, engine.stages, engine.common, flat, op, scale
+                )
         else:
             steps = by_messages(
-                self._lanes, self._announce(call), flat, call.sequence % 32768, op, scale, self.chunk_bytes, self.small_bytes
+                self._lanes,
+                self._announce(call),
+                flat,
+                call.sequence % 32768,
+                op,
+                scale,
+                self.chunk_bytes,
+                self.small_bytes,
             )
         return self._queue.add(steps, read_only(result) if shared_result else result, call.signature)
 
@@ -192,7 +203,7 @@ class MpiCommunicator(Communicator):
         address = flat.__array_interface__["data"][0]
         for buffer, memory in self._buffers:
             offset: int = address - buffer.address
-            if 0 <= offset and offset + flat.nbytes <= buffer.nbytes and flat.size:
+            if offset >= 0 and offset + flat.nbytes <= buffer.nbytes and flat.size:
                 return memory, offset
         return None
 
@@ -261,23 +272,29 @@ class MpiCommunicator(Communicator):
                 while not request.Test():
                     yield
 
-        return self._letter(steps(), flat, f"send({flat.dtype}, {flat.size}) to rank {peer}, tag {tag}")
+        return self._letter(steps(), flat, f"send({flat.dtype}, {flat.size}) to rank {peer}, tag {tag}")[1]
 
     def _irecv(self, flat: Array, peer: int | None, tag: int) -> Work:
         raw = flat.view(np.uint8)
-        first = self._mail.Irecv(raw[: self.chunk_bytes], self._world.any_source if peer is None else peer, tag)
+        if peer is None:
+            pieces = [self._mail.Irecv(raw[: self.chunk_bytes], self._world.any_source, tag)]
+        else:
+            pieces = in_chunks(self._mail.Irecv, raw, peer, tag, self.chunk_bytes) or [self._mail.Irecv(raw, peer, tag)]
 
         def steps() -> Steps:
-            status = self._world.status()
-            while not first.Test(status):
-                yield
-            work.source = status.Get_source()
-            got = status.Get_count()
-            for start in range(self.chunk_bytes, raw.size, self.chunk_bytes):
-                request = self._mail.Irecv(raw[start : start + self.chunk_bytes], work.source, tag)
+            status, got = self._world.status(), 0
+            while pieces:
+                request = pieces.pop(0)
                 while not request.Test(status):
                     yield
+                if work.source is None:
+                    work.source = status.Get_source()
+                    if peer is None:  # the first piece says who sends the others
+                        pieces.extend(
+                            in_chunks(self._mail.Irecv, raw[self.chunk_bytes :], work.source, tag, self.chunk_bytes)
+                        )
                 got += status.Get_count()
+            self._world.queues.remove(queue)
             if got != raw.size:
                 raise MismatchError(
                     f"rank {work.source} sent {got} bytes (tag {tag}), "
@@ -285,15 +302,16 @@ class MpiCommunicator(Communicator):
                 )
 
         source = "any rank" if peer is None else f"rank {peer}"
-        work = self._letter(steps(), flat, f"recv({flat.dtype}, {flat.size}) from {source}, tag {tag}")
+        queue, work = self._letter(steps(), flat, f"recv({flat.dtype}, {flat.size}) from {source}, tag {tag}")
+        self._world.queues.append(queue)  # pushed by every wait, until it is received
         return work
 
-    def _letter(self, steps: Steps, flat: Array, text: str) -> QueuedWork:
+    def _letter(self, steps: Steps, flat: Array, text: str) -> tuple[Queue, QueuedWork]:
         """Messages do not wait for each other: each has a queue of its own."""
         queue = Queue(self._watch)
         work = QueuedWork(queue, steps, flat, lambda: text)
         queue.pending.append(work)
-        return work
+        return queue, work
 
     # -- memory and groups ----------------------------------------------------------------------------------------
 
@@ -341,7 +359,9 @@ class MpiCommunicator(Communicator):
 
     def describe(self) -> dict[str, Any]:
         facts = super().describe()
-        return facts | self._world.describe() | {"algorithm": self.algorithm, "shared_windows": self._engine is not None}
+        return (
+            facts | self._world.describe() | {"algorithm": self.algorithm, "shared_windows": self._engine is not None}
+        )
 
 
 class _NodeEngine:
@@ -349,8 +369,8 @@ class _NodeEngine:
 
     def __init__(self, memory: SharedMemory, rank: int) -> None:
         self.memory = memory
-        self.calls = Channel([row[:CHANNEL_BYTES] for row in memory.rows], rank, memory.fence)
-        self.blocks = Channel([row[CHANNEL_BYTES : 2 * CHANNEL_BYTES] for row in memory.rows], rank, memory.fence)
+        self.calls = Channel([row[:CHANNEL_BYTES] for row in memory.rows], rank)
+        self.blocks = Channel([row[CHANNEL_BYTES : 2 * CHANNEL_BYTES] for row in memory.rows], rank)
         self.stages = [row[2 * CHANNEL_BYTES :] for row in memory.rows]
         self.common = memory.common
 

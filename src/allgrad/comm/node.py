@@ -1,15 +1,19 @@
 """What ranks of one node tell each other through shared memory: who is where, and who has arrived.
 
-Plain NumPy over memory that somebody else mapped (``comm/mpi.py``); one row of bytes per rank.  A rank writes
-into its own row only.  ``fence`` orders memory: what was written before it is seen before what is written after.
+Plain NumPy over memory that somebody else mapped (``comm/mpi.py``); one row of bytes per rank, and a rank writes
+into its own row only.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from allgrad.comm.agreement import mismatch_message
 from allgrad.comm.reduction import Array
@@ -18,6 +22,25 @@ from allgrad.errors import MismatchError
 RUNNING, WAITING, FINISHED, FAILED = range(4)
 _STATE, _SEQUENCE, _PID, _LABEL = 0, 1, 2, 64
 BOARD_BYTES = 256
+
+
+_fence_lock = threading.Lock()
+
+
+def fence() -> None:
+    """Order memory: what this process wrote before is seen by others before what it writes after; so with reads.
+
+    Taking and leaving a lock does this on every processor (x86 would not need it).
+    """
+    with _fence_lock:
+        return
+
+
+def map_board(path: str, rows: int) -> list[Array]:
+    """Rows of a board in a small file that every rank of the node maps."""
+    with open(path, "r+b") as file:
+        memory = np.frombuffer(mmap.mmap(file.fileno(), rows * BOARD_BYTES), np.uint8)
+    return list(memory.reshape(rows, BOARD_BYTES))
 
 
 class Place(NamedTuple):
@@ -38,12 +61,11 @@ class Place(NamedTuple):
 class Board:
     """One row per rank of the node: state, number of calls, process, and where it waits.  Ranks are those of the world."""
 
-    def __init__(self, rows: Sequence[Array], me: int, ranks: Sequence[int], fence: Callable[[], None]) -> None:
+    def __init__(self, rows: Sequence[Array], me: int, ranks: Sequence[int]) -> None:
         self._bytes = [memoryview(row[:BOARD_BYTES]) for row in rows]  # type: ignore[arg-type]
         self._words = [view.cast("q") for view in self._bytes]
         self._mine = self._words[me]
         self._me = me
-        self._fence = fence
         self.ranks = list(ranks)
         self._mine[_PID] = os.getpid()
 
@@ -57,7 +79,7 @@ class Board:
             return
         text = f"{group}\n{call}".encode()[: BOARD_BYTES - _LABEL]
         self._bytes[self._me][_LABEL:] = text.ljust(BOARD_BYTES - _LABEL, b"\0")
-        self._fence()
+        fence()
         self._mine[_STATE] = state
 
     def places(self) -> list[Place]:
@@ -100,12 +122,12 @@ class Channel:
     Each call leaves its text, so that ranks whose calls differ find out before they touch each other's data.
     """
 
-    def __init__(self, rows: Sequence[Array], rank: int, fence: Callable[[], None]) -> None:
+    def __init__(self, rows: Sequence[Array], rank: int) -> None:
         views = [memoryview(row) for row in rows]  # type: ignore[arg-type]
         self._arrived = [view[:8].cast("q") for view in views]
         self._done = [view[_LINE : _LINE + 8].cast("q") for view in views]
         self._texts = [view[2 * _LINE : CHANNEL_BYTES] for view in views]
-        self._rank, self._fence = rank, fence
+        self._rank = rank
         self.posted = 0
 
     def post(self, text: str) -> int:
@@ -113,7 +135,7 @@ class Channel:
         k = self.posted + 1
         start = k % RING * _TEXT
         self._texts[self._rank][start : start + _TEXT] = text.encode()[:_TEXT].ljust(_TEXT, b"\0")
-        self._fence()
+        fence()
         self.posted = k
         self._arrived[self._rank][0] = k
         return k
@@ -123,7 +145,7 @@ class Channel:
         for word in self._arrived:
             if word[0] < k:
                 return False
-        self._fence()
+        fence()
         return True
 
     def verify(self, k: int) -> None:
@@ -140,7 +162,7 @@ class Channel:
 
     def finish(self, k: int) -> None:
         """This rank has done its part of call ``k``."""
-        self._fence()
+        fence()
         self._done[self._rank][0] = k
 
     def all_done(self, k: int) -> bool:
@@ -148,5 +170,5 @@ class Channel:
         for word in self._done:
             if word[0] < k:
                 return False
-        self._fence()
+        fence()
         return True

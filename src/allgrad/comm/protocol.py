@@ -33,7 +33,9 @@ def check_flat(flat: Any, name: str = "flat") -> Array:
         raise DtypeError(f"{name} must be a NumPy array, found {type(flat).__name__}")
     if flat.ndim != 1 or not flat.flags.c_contiguous:
         what = f"shape {flat.shape}" if flat.ndim != 1 else f"stride {flat.strides[0]} bytes"
-        raise ShapeError(f"{name} must be one-dimensional and contiguous, found {what}; try np.ascontiguousarray(x).reshape(-1)")
+        raise ShapeError(
+            f"{name} must be one-dimensional and contiguous, found {what}; try np.ascontiguousarray(x).reshape(-1)"
+        )
     accumulator(flat.dtype)
     return flat
 
@@ -167,9 +169,13 @@ class Communicator(ABC):
             if len(counts) != self.size or min(counts) < 0:
                 raise ArgumentError(f"{name} must hold {self.size} counts of at least 0, found {list(counts)}")
         if sum(send_counts) != flat.size:
-            raise ArgumentError(f"send_counts {list(send_counts)} add up to {sum(send_counts)}, but flat has {flat.size} elements")
+            raise ArgumentError(
+                f"send_counts {list(send_counts)} add up to {sum(send_counts)}, but flat has {flat.size} elements"
+            )
         out = np.empty(sum(recv_counts), flat.dtype)
-        self._all_to_all(self._call("all_to_all", flat.dtype, label=label), flat, list(send_counts), list(recv_counts), out)
+        self._all_to_all(
+            self._call("all_to_all", flat.dtype, label=label), flat, list(send_counts), list(recv_counts), out
+        )
         return out
 
     def gather(self, flat: Array, root: int = 0, label: str = "") -> Array | None:
@@ -193,7 +199,9 @@ class Communicator(ABC):
                 )
         self._scatter(self._call("scatter", out.dtype, out.size, root, label=label), flat, out, root)
 
-    def reduce(self, flat: Array, root: int = 0, op: str = "sum", *, scale: float | None = None, label: str = "") -> None:
+    def reduce(
+        self, flat: Array, root: int = 0, op: str = "sum", *, scale: float | None = None, label: str = ""
+    ) -> None:
         """Replace ``flat`` (n,) on ``root`` by the fold over all ranks; the others keep theirs."""
         check_writable(flat)
         check_op(op, flat.dtype, scale is not None)
@@ -256,7 +264,13 @@ class Communicator(ABC):
 
     def describe(self) -> dict[str, Any]:
         """Facts for reports: kind, size, nodes, and in the MPI world library, thread level and algorithm."""
-        return {"kind": self.kind, "size": self.size, "nodes": self.nodes, "local_size": self.local_size, "host": self.host}
+        return {
+            "kind": self.kind,
+            "size": self.size,
+            "nodes": self.nodes,
+            "local_size": self.local_size,
+            "host": self.host,
+        }
 
     # -- what a world provides ------------------------------------------------------------------------------------
 

@@ -70,7 +70,7 @@ class GroupWatch(Watch):
             self._job.board.set(RUNNING)
 
     def push(self) -> None:
-        for queue in self._job.queues:
+        for queue in list(self._job.queues):
             queue.push()
         self._pokes += 1
         if self._pokes % _POKE_EVERY == 0:
