@@ -2,11 +2,12 @@
 
 Which numbers are PyTorch's (2.13, CPU wheel, x86 with AVX2), and how closely:
 
-- the same bits: ``uniform``, ``normal`` in float32, float16 and bfloat16, ``integers``, ``random``, ``permutation``,
-  ``bernoulli`` (so dropout's masks too);
-- up to rounding in the last places of float64, the same after rounding to float32 or to a count (but for a tie in
-  some 1e8 draws): ``uniform`` and ``normal`` in float64, ``normal`` of fewer than 16 elements, ``exponential``,
-  ``geometric``, ``cauchy``, ``log_normal``, ``multinomial``, ``poisson``, ``gamma``, ``beta``.
+- the same bits: ``uniform`` on [0, 1), and between bounds in all but float64; ``normal`` of 16 and more elements in all
+  but float64; ``integers``, ``random``, ``permutation``, ``bernoulli`` (so dropout's masks too);
+- computed in float64 with the C library's or NumPy's functions, so equal up to the last places of float64, and the same
+  after rounding to float32 or to a count (but for a tie in some 1e8 draws): the other ``uniform`` and ``normal``,
+  ``exponential``, ``geometric``, ``cauchy``, ``log_normal``, ``multinomial``, ``poisson``, ``gamma``, ``beta``;
+- less closely: ``gamma`` and ``beta`` in float32 (1e-6), ``multinomial`` without replacement on 16-bit weights (ties).
 
 ``state`` is PyTorch's too: the bytes of ``torch.get_rng_state()`` may be handed to ``set_state`` and back.
 """
