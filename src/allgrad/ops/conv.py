@@ -1,0 +1,99 @@
+"""Convolution over any number of spatial axes, and its two adjoints.
+
+The three are one trilinear form seen from its three sides, so each is the derivative of the others and the rule
+of derivation never leaves this file:
+
+    conv(x, w)            (n, c, *in), (o, c/groups, *kernel) -> (n, o, *out)
+    conv_input_grad(y, w) (n, o, *out), w                     -> (n, c, *in)      also: transposed convolution
+    conv_weight_grad(x,y) x, (n, o, *out)                     -> (o, c/groups, *kernel)
+
+Settings are tuples, one entry per spatial axis.  How the numbers are computed is in ``conv_columns``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from allgrad.ops.conv_columns import Geometry, input_grad, product, weight_grad
+from allgrad.ops.op import op
+from allgrad.ops.shape import expand
+
+Array = Any
+Ints = tuple[int, ...]
+
+
+@op
+def conv(
+    x: Array, weight: Array, bias: Array = None, *, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> Array:
+    """Cross-correlation, as every library calls it: (n, c, *in), (o, c/groups, *kernel), (o,) -> (n, o, *out)."""
+    geometry = Geometry(x.shape[2:], weight.shape[2:], stride, padding, dilation, groups)
+    return product(x, weight, bias, geometry)
+
+
+@op
+def conv_input_grad(
+    y: Array,
+    weight: Array,
+    bias: Array = None,
+    *,
+    size: Ints,
+    stride: Ints,
+    padding: Ints,
+    dilation: Ints,
+    groups: int,
+) -> Array:
+    """The adjoint of ``conv`` in its input, plus a bias per channel: -> (n, c, *size)."""
+    return input_grad(y, weight, bias, Geometry(size, weight.shape[2:], stride, padding, dilation, groups))
+
+
+@op
+def conv_weight_grad(
+    x: Array, y: Array, *, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> Array:
+    """The adjoint of ``conv`` in its weight: -> (o, c/groups, *kernel)."""
+    return weight_grad(x, y, Geometry(x.shape[2:], kernel, stride, padding, dilation, groups))
+
+
+@op
+def channel_sum(x: Array) -> Array:
+    """The sum over all axes but the second: (n, c, ...) -> (c,), the gradient of a bias per channel."""
+    if not x.size:
+        return np.zeros(x.shape[1], x.dtype)
+    if x.dtype.kind != "f" or x.dtype.itemsize < 4 or x.ndim == 2:
+        return x.sum((0, *range(2, x.ndim)))
+    rows = x.reshape(x.shape[0] * x.shape[1], -1)
+    # A product with ones streams at memory speed; NumPy's sum over short rows does not.
+    return (rows @ np.ones(rows.shape[1], x.dtype)).reshape(x.shape[:2]).sum(0)
+
+
+channel_sum.pull(x=lambda g, x_shape: expand(g.reshape(-1, *(1,) * (len(x_shape) - 2)), shape=tuple(x_shape)))
+
+conv.pull(
+    x=lambda g, x_shape, weight, *, stride, padding, dilation, groups: conv_input_grad(
+        g, weight, size=tuple(x_shape[2:]), stride=stride, padding=padding, dilation=dilation, groups=groups
+    ),
+    weight=lambda g, x, weight_shape, *, stride, padding, dilation, groups: conv_weight_grad(
+        x, g, kernel=tuple(weight_shape[2:]), stride=stride, padding=padding, dilation=dilation, groups=groups
+    ),
+    bias=lambda g: channel_sum(g),
+)
+conv_input_grad.pull(
+    y=lambda g, weight, *, stride, padding, dilation, groups: conv(
+        g, weight, stride=stride, padding=padding, dilation=dilation, groups=groups
+    ),
+    weight=lambda g, y, weight_shape, *, stride, padding, dilation, groups: conv_weight_grad(
+        g, y, kernel=tuple(weight_shape[2:]), stride=stride, padding=padding, dilation=dilation, groups=groups
+    ),
+    bias=lambda g: channel_sum(g),
+)
+conv_weight_grad.pull(
+    x=lambda g, x_shape, y, *, stride, padding, dilation, groups: conv_input_grad(
+        y, g, size=tuple(x_shape[2:]), stride=stride, padding=padding, dilation=dilation, groups=groups
+    ),
+    y=lambda g, x, *, stride, padding, dilation, groups: conv(
+        x, g, stride=stride, padding=padding, dilation=dilation, groups=groups
+    ),
+)

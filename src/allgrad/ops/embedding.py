@@ -1,0 +1,81 @@
+"""Rows of a table by index, and the adjoint that adds rows up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from allgrad.errors import IndexRangeError
+from allgrad.ops.op import op
+
+Array = Any
+
+DENSE_ROWS = 256
+"""Tables up to this many rows are summed by a product with the 0/1 matrix of the indices."""
+
+
+def check_rows(index: Array, rows: int) -> None:
+    """IndexRangeError unless all indices name a row."""
+    if index.size and (int(index.min()) < 0 or int(index.max()) >= rows):
+        wrong = index[(index < 0) | (index >= rows)].reshape(-1)[0]
+        raise IndexRangeError(
+            f"index out of range in self: index {int(wrong)} in a table of {rows} rows (num_embeddings={rows})"
+        )
+
+
+@op
+def embedding(weight: Array, index: Array, *, padding_idx: int = -1, by_frequency: bool = False) -> Array:
+    """Rows of ``weight``: (rows, width), (...) -> (..., width).  The row ``padding_idx`` gets no gradient."""
+    check_rows(index, weight.shape[0])
+    return np.take(weight, index, axis=0)
+
+
+@op
+def embedding_sum(y: Array, index: Array, *, rows: int, padding_idx: int, by_frequency: bool) -> Array:
+    """Add each row of ``y`` to the row its index names: (..., width), (...) -> (rows, width)."""
+    flat, width = index.reshape(-1), y.shape[-1]
+    y = y.reshape(-1, width)
+    if padding_idx >= 0:
+        y = np.where((flat == padding_idx)[:, None], y.dtype.type(0), y)
+    if by_frequency and flat.size:
+        counts = np.bincount(flat, minlength=rows)
+        y = y / counts[flat].astype(y.dtype)[:, None]
+    if not flat.size:
+        return np.zeros((rows, width), y.dtype)
+    if rows <= DENSE_ROWS and y.dtype.itemsize >= 4:
+        return (flat == np.arange(rows)[:, None]).astype(y.dtype) @ y
+    total = np.zeros((rows, width), y.dtype)
+    order = np.argsort(flat, kind="stable")
+    ordered = flat[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    total[ordered[starts]] = np.add.reduceat(y[order], starts, axis=0)
+    return total
+
+
+@op
+def embedding_rows(x: Array, index: Array, *, padding_idx: int, by_frequency: bool) -> Array:
+    """The adjoint of ``embedding_sum``: rows of ``x``, zero for the padding row, divided by their frequency."""
+    y = np.take(x, index, axis=0)
+    if padding_idx >= 0:
+        y[index == padding_idx] = 0
+    if by_frequency and index.size:
+        y /= np.bincount(index.reshape(-1), minlength=len(x))[index].astype(y.dtype)[..., None]
+    return y
+
+
+embedding.pull(
+    weight=lambda g, index, weight_shape, *, padding_idx, by_frequency: embedding_sum(
+        g, index, rows=weight_shape[0], padding_idx=padding_idx, by_frequency=by_frequency
+    )
+)
+embedding_sum.pull(
+    y=lambda g, index, *, padding_idx, by_frequency: embedding_rows(
+        g, index, padding_idx=padding_idx, by_frequency=by_frequency
+    )
+)
+embedding_rows.pull(
+    x=lambda g, index, x_shape, *, padding_idx, by_frequency: embedding_sum(
+        g, index, rows=x_shape[0], padding_idx=padding_idx, by_frequency=by_frequency
+    )
+)

@@ -1,0 +1,164 @@
+"""Fused losses over rows: softmax cross-entropy and what picks one column per row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from allgrad.errors import IndexRangeError
+from allgrad.ops.arithmetic import exp
+from allgrad.ops.op import Recorded, op
+from allgrad.ops.reduce import sum_
+
+Array = Any
+
+
+def check_classes(target: Array, classes: int, ignore_index: int) -> Array | None:
+    """Which rows count: None if all do.  IndexRangeError for a class that does not exist."""
+    if not target.size:
+        return None
+    low, high = int(target.min()), int(target.max())
+    if low >= 0 and high < classes and not low <= ignore_index <= high:
+        return None
+    valid = target != ignore_index
+    wrong = valid & ((target < 0) | (target >= classes))
+    if wrong.any():
+        raise IndexRangeError(
+            f"Target {int(target[wrong].reshape(-1)[0])} is out of bounds. There are {classes} classes: use 0 to "
+            f"{classes - 1}, or ignore_index={ignore_index} for a sample that does not count"
+        )
+    return None if valid.all() else valid
+
+
+@op
+def pick_columns(x: Array, index: Array) -> Array:
+    """One element of each row, 0 where the index is negative: (n, c), (n,) -> (n,)."""
+    y = x[np.arange(len(x)), index]
+    return np.where(index < 0, x.dtype.type(0), y) if index.size and index.min() < 0 else y
+
+
+@op
+def put_columns(x: Array, index: Array, *, columns: int) -> Array:
+    """Zeros with one element of each row set, none where the index is negative: (n,), (n,) -> (n, columns)."""
+    y = np.zeros((len(x), columns), x.dtype)
+    y[np.arange(len(x)), index] = x
+    if index.size and index.min() < 0:
+        y[index < 0] = 0
+    return y
+
+
+pick_columns.pull(x=lambda g, index, x_shape: put_columns(g, index, columns=x_shape[1]))
+put_columns.pull(x=lambda g, index: pick_columns(g, index))
+
+
+def log_sum_exp(x: Array) -> tuple[Array, Array]:
+    """The logarithm of the summed exponentials of each row, and the rows less their largest: (n, c) -> (n, 1), (n, c)."""
+    top = x.max(1, keepdims=True)
+    if not np.isfinite(top).all():
+        top = np.where(np.isfinite(top), top, x.dtype.type(0))
+    shifted = x - top
+    total = np.exp(shifted) @ np.ones((x.shape[1], 1), x.dtype)
+    np.log(total, out=total)
+    total += top
+    return total, shifted
+
+
+def _shares(x_shape: Any, dtype: Any, target: Array, weight: Array | None, ignore_index: int, smoothing: float) -> Any:
+    """How much of each class's -log p each row pays, apart from the target itself.
+
+    Returns (target with -1 for rows that do not count, share of the target (n,), share of every class (c,) or None,
+    what "mean" divides by).
+    """
+    valid = check_classes(target, x_shape[1], ignore_index)
+    safe = target if valid is None else np.where(valid, target, 0)
+    own = np.ones(len(target), dtype) if weight is None else weight[safe]
+    if valid is not None:
+        own = own * valid.astype(dtype)
+        safe = np.where(valid, target, -1)
+    count = float(own.sum(dtype=np.float64))
+    if not smoothing:
+        return safe, own, None, count
+    every = np.full(x_shape[1], smoothing / x_shape[1], dtype)
+    if weight is not None:
+        every *= weight
+    return safe, own * dtype.type(1 - smoothing), every, count
+
+
+@op(multi=True)
+def cross_entropy(
+    x: Array,
+    target: Array,
+    weight: Array = None,
+    *,
+    ignore_index: int = -100,
+    smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> tuple[Array, Array]:
+    """Negative log-likelihood of class indices under softmax, in nats: (n, c), (n,), (c,) -> () or (n,); and the
+    logarithm of each row's normalizer (n, 1), which backward needs."""
+    if not x.size:
+        check_classes(target, x.shape[1], ignore_index)
+        empty = np.zeros(0 if reduction == "none" else (), x.dtype)
+        return (empty / 0 if reduction == "mean" else empty), np.zeros((len(x), 1), x.dtype)
+    safe, own, every, count = _shares(x.shape, x.dtype, target, weight, ignore_index, smoothing)
+    lse, _ = log_sum_exp(x)
+    loss = (lse[:, 0] - x[np.arange(len(x)), safe]) * own
+    if (safe < 0).any():
+        loss[safe < 0] = 0
+    if every is not None:
+        spread = lse[:, 0] * every.sum() - x @ every
+        loss += spread if (safe >= 0).all() else np.where(safe >= 0, spread, x.dtype.type(0))
+    if reduction == "none":
+        return loss, lse
+    total = loss.sum()
+    return np.asarray(total / x.dtype.type(count) if reduction == "mean" else total, x.dtype), lse
+
+
+def _softmax(x: Array, lse: Array) -> Array:
+    """exp(x - lse), as the function of x that it is: under create_graph lse is not a constant."""
+    if isinstance(x, Recorded):
+        e = exp(x - getattr(lse, "_a", lse))
+        return e / sum_(e, dim=(1,), keepdim=True)
+    p = x - lse
+    return np.exp(p, out=p)
+
+
+@cross_entropy.pull_all
+def _cross_entropy(
+    gs: Any,
+    x: Array,
+    target: Array,
+    weight: Array,
+    out: Any,
+    *,
+    ignore_index: int,
+    smoothing: float,
+    reduction: str,
+) -> Any:
+    g, g_lse = gs
+    recorded = isinstance(x, Recorded) or isinstance(g, Recorded)
+    target, weight = (a._a if isinstance(a, Recorded) else a for a in (target, weight))
+    dtype = x._a.dtype if isinstance(x, Recorded) else x.dtype
+    safe, own, every, count = _shares(x.shape, dtype, target, weight, ignore_index, smoothing)
+    p = _softmax(x, out[1])
+    if reduction == "mean":
+        g = g * (1 / count if count else float("nan"))
+    if recorded or every is not None or (g_lse != 0).any():
+        share = put_columns(own, safe, columns=x.shape[1])
+        if every is not None:
+            share += every * (safe >= 0)[:, None]
+        row = share.sum(1, keepdims=True)
+        column = g.reshape(-1, 1) if reduction == "none" else g
+        return (p * (column * row + g_lse) - share * column,)
+    if reduction == "none":
+        g = g * own
+    elif weight is not None or (safe < 0).any():
+        g = own * g
+    if isinstance(g, np.ndarray) and g.ndim:
+        p *= g[:, None]
+        p[np.arange(len(p)), safe] -= g
+        return (p,)
+    p[np.arange(len(p)), safe] -= 1
+    p *= g
+    return (p,)

@@ -1,0 +1,143 @@
+"""Max pooling over any number of spatial axes, by the taps of its window: one strided slice per tap.
+
+The value needs no index.  Backward compares each tap with the maximum, and the first tap that equals it takes the
+gradient, as in PyTorch; with NaN in a window the last NaN takes it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from allgrad.ops.op import op
+
+Array = Any
+Ints = tuple[int, ...]
+
+
+def _taps(kernel: Ints, stride: Ints, dilation: Ints, out: Ints) -> list[tuple[Any, ...]]:
+    """For each tap of the window the slice of the padded input that holds it for every output element."""
+    return [
+        (..., *(slice(i * d, i * d + s * (n - 1) + 1, s) for i, d, s, n in zip(at, dilation, stride, out)))
+        for at in np.ndindex(*kernel)
+    ]
+
+
+def _lowest(dtype: Any) -> Any:
+    return np.iinfo(dtype).min if dtype.kind in "iu" else -np.inf
+
+
+def _padded(x: Array, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, out: Ints) -> Array:
+    """``x`` as far as the windows reach, with the lowest value where they reach beyond it."""
+    d = len(kernel)
+    reach = tuple(s * (n - 1) + e * (k - 1) + 1 for s, n, e, k in zip(stride, out, dilation, kernel))
+    if not any(padding) and all(r <= n for r, n in zip(reach, x.shape[-d:])):
+        return x
+    wide = tuple(max(r, p + n) for r, p, n in zip(reach, padding, x.shape[-d:]))
+    padded = np.full((*x.shape[:-d], *wide), _lowest(x.dtype), x.dtype)
+    padded[(..., *(slice(p, p + n) for p, n in zip(padding, x.shape[-d:])))] = x
+    return padded
+
+
+@op
+def max_pool(x: Array, *, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, out_size: Ints) -> Array:
+    """The largest of each window: (..., *in) -> (..., *out_size).  NaN wins."""
+    padded = _padded(x, kernel, stride, padding, dilation, out_size)
+    first, *rest = _taps(kernel, stride, dilation, out_size)
+    y = np.ascontiguousarray(padded[first]) if not rest else None
+    for tap in rest:
+        y = np.maximum(padded[first] if y is None else y, padded[tap], out=y)
+    return np.array(y) if y is None or y.base is not None else y
+
+
+@op
+def max_pool_choice(
+    x: Array, y: Array, *, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, out_size: Ints
+) -> Array:
+    """Which tap holds the maximum ``y`` of each window, counted row by row: -> (..., *out_size), small integers."""
+    padded = _padded(x, kernel, stride, padding, dilation, out_size)
+    taps = _taps(kernel, stride, dilation, out_size)
+    choice = np.zeros(y.shape, np.uint8 if len(taps) < 256 else np.int32)
+    nan = np.isnan(y) if x.dtype.kind not in "iu" else np.zeros((), bool)
+    for number, tap in enumerate(reversed(taps)):
+        # From the last to the first: what is written last, the first tap, stays.
+        np.copyto(choice, len(taps) - 1 - number, where=padded[tap] == y)
+    if nan.any():
+        for number, tap in enumerate(taps):
+            np.copyto(choice, number, where=nan & np.isnan(padded[tap]))
+    return choice
+
+
+@op
+def max_pool_indices(choice: Array, *, size: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints) -> Array:
+    """The place of each maximum in the flat spatial axes of the input, int64: what ``return_indices`` gives."""
+    out = choice.shape[-len(kernel) :]
+    places = np.unravel_index(choice, kernel)
+    flat = np.zeros(choice.shape, np.int64)
+    for axis, (at, n, s, p, d) in enumerate(zip(places, size, stride, padding, dilation)):
+        start = (np.arange(out[axis]) * s - p).reshape(-1, *(1,) * (len(out) - 1 - axis))
+        flat = flat * n + at * d + start
+    return flat
+
+
+@op
+def max_pool_grad(
+    y: Array, choice: Array, *, size: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints
+) -> Array:
+    """Put each ``y`` where its maximum was, adding up: (..., *out) -> (..., *size).  Adjoint of ``max_pool_pick``."""
+    d, out = len(kernel), y.shape[-len(kernel) :]
+    reach = tuple(s * (n - 1) + e * (k - 1) + 1 for s, n, e, k in zip(stride, out, dilation, kernel))
+    inside = not any(padding) and all(r <= n for r, n in zip(reach, size))
+    wide = size if inside else tuple(max(r, p + n) for r, p, n in zip(reach, padding, size))
+    tiled = inside and reach == size and stride == kernel and math.prod(dilation) == 1
+    x = (np.empty if tiled else np.zeros)((*y.shape[:-d], *wide), y.dtype)
+    for number, tap in enumerate(_taps(kernel, stride, dilation, out)):
+        if tiled:  # windows cover the input without overlap: every element is written once
+            np.multiply(y, choice == number, out=x[tap])
+        else:
+            x[tap] += y * (choice == number)
+    return x if inside else np.ascontiguousarray(x[(..., *(slice(p, p + n) for p, n in zip(padding, size)))])
+
+
+@op
+def max_pool_pick(x: Array, choice: Array, *, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints) -> Array:
+    """Of each window the element that ``choice`` names: (..., *in) -> (..., *out)."""
+    out = choice.shape[-len(kernel) :]
+    padded = _padded(x, kernel, stride, padding, dilation, out)
+    y = np.zeros(choice.shape, x.dtype)
+    for number, tap in enumerate(_taps(kernel, stride, dilation, out)):
+        np.copyto(y, padded[tap], where=choice == number)
+    return y
+
+
+def _max_pool(
+    g: Array, x: Array, out: Array, x_shape: Any, *, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints
+) -> Array:
+    d = len(kernel)
+    choice = max_pool_choice(
+        x, out, kernel=kernel, stride=stride, padding=padding, dilation=dilation, out_size=tuple(g.shape[-d:])
+    )
+    return max_pool_grad(
+        g, choice, size=tuple(x_shape[-d:]), kernel=kernel, stride=stride, padding=padding, dilation=dilation
+    )
+
+
+max_pool.pull(x=_max_pool)
+max_pool_grad.pull(
+    y=lambda g, choice, *, kernel, stride, padding, dilation: max_pool_pick(
+        g, choice, kernel=kernel, stride=stride, padding=padding, dilation=dilation
+    )
+)
+max_pool_pick.pull(
+    x=lambda g, x_shape, choice, *, kernel, stride, padding, dilation: max_pool_grad(
+        g,
+        choice,
+        size=tuple(x_shape[-len(kernel) :]),
+        kernel=kernel,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+    )
+)
