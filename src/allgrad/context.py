@@ -19,6 +19,7 @@ class ThreadContext(threading.local):
     inference: bool = False
     anomaly: bool = False
     anomaly_check_nan: bool = True
+    saved_hooks_refused: str | None = None  # why saved_tensors_hooks may not be used now
 
     def __init__(self) -> None:
         # PyTorch's arithmetic makes nan and inf without a word; a guard round each op would cost 0.9 µs a time.

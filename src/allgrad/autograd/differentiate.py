@@ -121,9 +121,9 @@ def grad(
     if len(seeds) != len(outs):
         raise GradientError(f"got {len(outs)} tensors and {len(seeds)} gradients")
     if is_grads_batched:
-        rows = len(seeds[0])
+        rows = next((s._a.shape[0] for s in seeds if s is not None), 0)
         per_row = [
-            grad(outs, ins, [s[k] for s in seeds], True, create_graph, True, allow_unused, False, materialize_grads)
+            grad(outs, ins, [None if s is None else s[k] for s in seeds], True, create_graph, True, allow_unused, False, materialize_grads)
             for k in range(rows)
         ]
         return tuple(None if column[0] is None else TABLE["stack"](*column, dim=0) for column in zip(*per_row))

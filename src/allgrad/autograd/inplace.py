@@ -13,7 +13,8 @@ import numpy as np
 
 from allgrad.autograd.explain import broadcast_shape, explained
 from allgrad.autograd.node import Node
-from allgrad.autograd.record import Selected, Variable, _save, edge, refresh, run
+from allgrad.autograd.record import Variable, edge, note_trace, put_node, refresh, run
+from allgrad.autograd.saved import save
 from allgrad.context import ctx
 from allgrad.errors import DtypeError, InplaceError, ShapeError
 from allgrad.ops.op import Op, op
@@ -24,8 +25,15 @@ Array = np.ndarray[Any, Any]
 @op(name="view_scatter")
 def view_scatter(base: Array, src: Array, *, chain: tuple[tuple[Op, dict[str, Any]], ...]) -> Array:
     """``base`` with the view that ``chain`` makes of it replaced by ``src``: (...) -> (...)."""
-    y = base.copy()
-    np.copyto(_through(chain, y), src)
+    y = base.copy(order="K")
+    view = _through(chain, y)
+    if view.size and not np.may_share_memory(view, y):
+        # The copy has another memory order than the base had, so here a reshape in the chain copies.
+        places = _through(chain, np.arange(y.size).reshape(y.shape))
+        y = y.reshape(-1)
+        y[places] = src
+        return y.reshape(base.shape)
+    np.copyto(view, src)
     return y
 
 
@@ -36,61 +44,61 @@ def _through(chain: Any, x: Any) -> Any:
 
 
 view_scatter.pull(
-    base=lambda g, src_shape, *, chain: view_scatter(g, np.zeros(src_shape, _np_dtype(g)), chain=chain),
+    base=lambda g, src_shape, src_dtype, *, chain: view_scatter(g, np.zeros(src_shape, src_dtype), chain=chain),
     src=lambda g, *, chain: _through(chain, g),
 )
 
 
-def _np_dtype(g: Any) -> Any:
-    return g._a.dtype if isinstance(g, Variable) else g.dtype
-
-
-def check_inplace(x: Variable, name: str) -> None:
-    """Errors if autograd forbids changing ``x`` in place now; PyTorch's reasons."""
-    if not ctx.grad_enabled:
-        if x._inference and not ctx.inference:
-            _refuse_inference()
-        return
+def check_inplace(x: Variable, name: str, others: tuple[Any, ...] = ()) -> None:
+    """Errors if ``x`` may not be changed in place now, by an op that also reads ``others``; PyTorch's reasons."""
     if x._inference and not ctx.inference:
-        _refuse_inference()
+        raise InplaceError(
+            "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get a "
+            "normal tensor before doing inplace update."
+        )
+    if not x._a.flags.writeable:
+        raise InplaceError(
+            f"unsupported operation ({name}): more than one element of the written-to tensor refers to a single memory "
+            "location, or its memory is read-only. Please clone() the tensor before performing the operation."
+        )
+    if not ctx.grad_enabled:
+        return
     view = x._view
-    if x._rg and x._node is None and view is None:
+    wants = edge(x) is not None
+    if view is not None and (wants or any(isinstance(o, Variable) and edge(o) is not None for o in others)):
+        if view.untracked:
+            raise InplaceError(f"{_UNTRACKED[view.untracked]} ({name})")
+        if wants and view.base._node is None:
+            raise InplaceError(
+                f"a view of a leaf Variable that requires grad is being used in an in-place operation ({name}). "
+                "Put it under torch.no_grad(), or change a copy"
+            )
+    if wants and x._node is None:
         raise InplaceError(
             f"a leaf Variable that requires grad is being used in an in-place operation ({name}). "
             "Put it under torch.no_grad(), or change a copy"
         )
-    if view is not None and view.base._rg and view.base._node is None:
-        raise InplaceError(
-            f"a view of a leaf Variable that requires grad is being used in an in-place operation ({name}). "
-            "Put it under torch.no_grad(), or change a copy"
-        )
-    if view is not None and edge(view.base) is not None:
-        if view.untracked == "no_grad":
-            raise InplaceError(
-                "A view was created in no_grad mode and is being modified inplace with grad mode enabled. This view "
-                "is not tracked; create it with grad mode enabled, or modify it under no_grad too"
-            )
-        if any(isinstance(link[0], Selected) for link in view.chain):
-            raise InplaceError(
-                f"Output of {view.chain[-1][0].op.name} is a view and is being modified inplace ({name}). This view is "
-                "the output of a function that returns multiple views. Such functions do not allow the output views "
-                "to be modified inplace. You should replace the inplace operation by an out-of-place one."
-            )
 
 
-def _refuse_inference() -> None:
-    raise InplaceError(
-        "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get a "
-        "normal tensor before doing inplace update."
-    )
+_UNTRACKED = {
+    "no_grad": "A view was created in no_grad mode and is being modified inplace with grad mode enabled. This view is "
+    "not tracked; create it with grad mode enabled, or modify it under no_grad too",
+    "multi": "A view is being modified inplace that is the output of a function that returns multiple views. Such "
+    "functions do not allow the output views to be modified inplace. You should replace the inplace operation by an "
+    "out-of-place one",
+    "function": "A view is being modified inplace that was created inside a custom Function (or because an input was "
+    "returned as-is), and the autograd logic to handle view+inplace would override the custom backward associated with "
+    "the custom Function, leading to incorrect gradients. You can fix this by cloning the output of the Function",
+}
 
 
 def apply_inplace(op: Op, x: Any, others: tuple[Any, ...] = (), meta: dict[str, Any] | None = None) -> Any:
     """``x`` becomes ``op(x, *others)``: same memory, same shape and dtype; returns ``x``."""
     meta = meta or {}
-    check_inplace(x, op.name + "_")
+    name = op.name.rstrip("_") + "_"
+    check_inplace(x, name, others)
     inputs = (x, *others)
-    parents = _parents(op, inputs) if ctx.grad_enabled else None
+    parents = _parents(op, inputs) if ctx.grad_enabled and not ctx.inference else None
     arrays = [i._a if isinstance(i, Variable) else i for i in inputs]
     target = x._a
     if parents is None:
@@ -98,43 +106,43 @@ def apply_inplace(op: Op, x: Any, others: tuple[Any, ...] = (), meta: dict[str, 
             _fits(op, x, broadcast_shape(*arrays), _result_dtype(op, arrays))
             op.ufunc(*arrays, out=target, casting="unsafe")
         elif op.write is not None:
-            _write(op, x, arrays, meta)
+            _write(op, arrays, meta)
         else:
             y = run(op, arrays, meta)
             _fits(op, x, np.shape(y), np.asarray(y).dtype)
             np.copyto(target, y, casting="unsafe")
-        bump(x, op.name + "_")
+        bump(x, name)
         return x
     mask = sum(1 << i for i, p in enumerate(parents) if p is not None)
     plan = op.plan(mask)
-    if op.write is not None and not plan.keeps_out and 0 not in plan.keeps_input:
-        _write(op, x, arrays, meta)
-        node = Node(op, meta, plan, tuple(parents), target.shape, target.dtype)
-        bump(x, op.name + "_")
-        if plan.keep:
-            _save(node, inputs, arrays, (x,))
-        rebase(x, node)
-        return x
-    if 0 in plan.keeps_input:
-        arrays[0] = target.copy()
-    y = np.asarray(run(op, arrays, meta))
-    _fits(op, x, y.shape, y.dtype)
     node = Node(op, meta, plan, tuple(parents), target.shape, target.dtype)
-    np.copyto(target, y, casting="unsafe")
-    bump(x, op.name + "_")
+    if plan.keeps_input:
+        inputs = _keep_old(inputs, plan.keeps_input)
+        arrays = [i._a if isinstance(i, Variable) else i for i in inputs]
+    if op.write is not None and not plan.keeps_out and 0 not in plan.keeps_input:
+        _write(op, arrays, meta)
+    else:
+        y = np.asarray(run(op, arrays, meta))
+        _fits(op, x, y.shape, y.dtype)
+        np.copyto(target, y, casting="unsafe")
+    bump(x, name)
     if plan.keep:
-        # Its own copy of x stands for the old value; the output is x itself.
-        _save(node, (_Old(arrays[0]), *others), arrays, (x,))
+        save(node, inputs, arrays, (x,))
+    note_trace(node)
     rebase(x, node)
     return x
 
 
-def _write(op: Op, x: Any, arrays: list[Any], meta: dict[str, Any]) -> None:
-    if not x._a.flags.writeable:
-        raise InplaceError(
-            f"unsupported operation ({op.name}_): more than one element of the written-to tensor refers to a single "
-            "memory location, or its memory is read-only. Please clone() the tensor before performing the operation."
-        )
+def _keep_old(inputs: tuple[Any, ...], kept: frozenset[int]) -> tuple[Any, ...]:
+    """The inputs, with copies in place of those that are about to change and whose old value backward needs."""
+    x = inputs[0]
+    return tuple(
+        _Old(i._a.copy()) if k in kept and isinstance(i, Variable) and i._version is x._version else i
+        for k, i in enumerate(inputs)
+    )
+
+
+def _write(op: Op, arrays: list[Any], meta: dict[str, Any]) -> None:
     try:
         op.write(*arrays, **meta)  # type: ignore[misc]
     except (ValueError, TypeError, IndexError) as error:
@@ -142,7 +150,7 @@ def _write(op: Op, x: Any, arrays: list[Any], meta: dict[str, Any]) -> None:
 
 
 class _Old(Variable):
-    """The value of x before the change, as a saved input."""
+    """The value of an input before the change, as a saved input."""
 
     def __init__(self, array: Array) -> None:
         self._a = array
@@ -192,21 +200,20 @@ def rebase(x: Variable, node: Node | None) -> None:
     """Let ``node`` be where ``x`` comes from; if ``x`` is a view, its base comes from a scatter of it."""
     view = x._view
     if view is None:
-        x._node = node
+        put_node(x, node)
         x._rg = False
-        x._epoch += 1
         return
     base = view.base
     parents = (edge(base), node)
     mask = (1 if parents[0] is not None else 0) | (2 if node is not None else 0)
     if mask == 0:
         return
-    chain = view.chain
-    scatter = Node(view_scatter, {"chain": chain}, view_scatter.plan(mask), parents, base._a.shape, base._a.dtype)
-    scatter.saved = [x._a.shape if kind == "shape" else None for kind, _ in scatter.plan.keep]
-    base._node = scatter
+    plan = view_scatter.plan(mask)
+    scatter = Node(view_scatter, {"chain": view.chain}, plan, parents, base._a.shape, base._a.dtype)
+    scatter.saved = [x._a.shape if kind == "shape" else x._a.dtype for kind, _ in plan.keep]
+    note_trace(scatter)
+    put_node(base, scatter)
     base._rg = False
-    base._epoch += 1
     refresh(x)
 
 
@@ -219,15 +226,17 @@ def write(x: Any, name: str, array: Array) -> Any:
     np.copyto(x._a, array, casting="unsafe")
     bump(x, name)
     if ctx.grad_enabled and edge(x) is not None:
-        parents = (edge(x),)
-        rebase(x, Node(overwrite, {}, overwrite.plan(1), parents, x._a.shape, x._a.dtype))
+        node = Node(overwrite, {}, overwrite.plan(1), (edge(x),), x._a.shape, x._a.dtype)
+        node.saved = [x._a.shape, x._a.dtype]
+        note_trace(node)
+        rebase(x, node)
     return x
 
 
 @op(name="overwrite")
 def overwrite(x: Array) -> Array:
     """A value of which nothing is left: its gradient is zero."""
-    return x
+    return x.copy()
 
 
-overwrite.pull(x=lambda g: g * 0)
+overwrite.pull(x=lambda g, x_shape, x_dtype: np.zeros(x_shape, x_dtype))

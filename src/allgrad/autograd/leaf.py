@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
 
-from allgrad.autograd.record import Variable, wrap
+from allgrad.autograd.value import Variable, wrap
 from allgrad.errors import DtypeError, GradientError, ShapeError
+from allgrad.ops.op import TABLE
+
+Array = np.ndarray[Any, Any]
+
+# Two threads may run backward through graphs that share a leaf: neither gradient may be lost.
+_accumulating = threading.RLock()
 
 
 def run_hooks(hooks: dict[int, Any], g: Any, create_graph: bool) -> Any:
@@ -32,32 +39,30 @@ def accumulate_leaf(leaf: Any, g: Any, *, owned: bool, create_graph: bool) -> No
     if leaf._grad_hooks:
         g = run_hooks(leaf._grad_hooks, g, create_graph)
         owned = False
-    before = leaf._grad
-    if isinstance(g, Variable):
-        if g._a.dtype != leaf._a.dtype:
-            g = g.to(leaf.dtype)  # type: ignore[attr-defined]
-        leaf._grad = g if before is None else before + g
-    else:
-        g = np.asarray(g)
-        if before is not None and before._node is None and before._a.dtype == leaf._a.dtype:
+    with _accumulating:
+        before = leaf._grad
+        if isinstance(g, Variable):
+            # A copy, or two leaves with the same gradient would share it.
+            leaf._grad = TABLE["clone"](g) if before is None else before + g
+        elif before is not None and before._node is None and before._a.dtype == leaf._a.dtype:
             np.add(before._a, g, out=before._a, casting="same_kind")
             before._version[0] += 1
         else:
-            _first(leaf, g, before, owned)
+            _first(leaf, np.asarray(g), before, owned)
     if leaf._post_hooks:
         for hook in list(leaf._post_hooks.values()):
             if hook(leaf) is not None:
                 raise GradientError("a post-accumulate-grad hook must return None")
 
 
-def _first(leaf: Any, g: np.ndarray[Any, Any], before: Any, owned: bool) -> None:
+def _first(leaf: Any, g: Array, before: Any, owned: bool) -> None:
     buffer = leaf._grad_buffer
     if before is not None:
         leaf._grad = before + wrap(g)
     elif buffer is not None:
         np.copyto(buffer, g)
         leaf._grad = wrap(buffer)
-    elif owned and g.dtype == leaf._a.dtype and g.flags.c_contiguous:
+    elif owned and g.dtype == leaf._a.dtype and g.flags.c_contiguous and g.flags.writeable:
         leaf._grad = wrap(g)
     else:
         leaf._grad = wrap(np.array(g, dtype=leaf._a.dtype, order="C"))

@@ -156,7 +156,7 @@ class inference_mode(GradMode):
         self.inference = self.mode
 
     def clone(self) -> GradMode:
-        return inference_mode(self.mode)  # type: ignore[no-any-return]
+        return inference_mode(self.mode)
 
 
 def is_grad_enabled() -> bool:

@@ -30,9 +30,11 @@ class Node:
     )  # fmt: skip
 
     # What few nodes have lives in their __dict__, which the others never allocate.
-    hooks: dict[int, Callable[..., Any]] | None = None  # on the output's gradient, before the pullbacks
+    hooks: dict[int, Callable[..., Any]] | None = None  # on the output Tensor's gradient, before the pullbacks
+    pre_hooks: dict[int, Callable[..., Any]] | None = None  # on the tuple of the outputs' gradients, after ``hooks``
     post_hooks: dict[int, Callable[..., Any]] | None = None  # after the pullbacks, on (inputs', outputs')
     retained: Any = None  # weak reference to the output Tensor that wants its .grad
+    packed: bool = False  # whether saved values went through a user's hooks
     trace: Any = None  # where the forward ran, under detect_anomaly
     metadata_: dict[str, Any] | None = None
 
@@ -79,14 +81,9 @@ class Node:
 
     def register_prehook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(grad_outputs)`` before this node's backward; it may return new grad_outputs."""
-        if self.hooks is None:
-            self.hooks = {}
-
-        def on_gradient(g: Any) -> Any:
-            new = hook((g,))
-            return None if new is None else new[0]
-
-        return RemovableHandle(self.hooks, on_gradient)
+        if self.pre_hooks is None:
+            self.pre_hooks = {}
+        return RemovableHandle(self.pre_hooks, hook)
 
     def check_alive(self) -> None:
         """Errors if the saved values are gone or were changed in place since they were saved."""
@@ -98,16 +95,23 @@ class Node:
             )
         for cell, number, i in self.versions:
             if cell[0] != number:
-                names = self.op.inputs
-                what = "the output" if i < 0 else names[i] if i < len(names) else f"input {i}"
-                changed = cell[1] if len(cell) > 1 else "an in-place operation"
-                raise InplaceError(
-                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                    f"{what} saved by {self.op.name!r} (output shape {list(self.shape) if self.shape else []}) is at "
-                    f"version {cell[0]}; expected version {number} instead. It was changed by {changed!r}. "
-                    "Hint: change a copy instead (x = x + 1 in place of x += 1), or enable anomaly detection to find "
-                    "the operation that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True)"
-                )
+                raise self._changed(cell, number, i)
+
+    def _changed(self, cell: list[Any], number: int, i: int) -> InplaceError:
+        names = self.op.inputs
+        what = "the output" if i < 0 else names[i] if i < len(names) else f"input {i}"
+        changed = cell[1] if len(cell) > 1 else "an in-place operation"
+        return InplaceError(
+            "one of the variables needed for gradient computation has been modified by an inplace operation: "
+            f"{what} saved by {self.op.name!r} (output shape {list(self.shape) if self.shape else []}) is at "
+            f"version {cell[0]}; expected version {number} instead. It was changed by {changed!r}. "
+            "Hint: change a copy instead (x = x + 1 in place of x += 1), or enable anomaly detection to find "
+            "the operation that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True)"
+        )
+
+    def version_of(self, i: int) -> list[Any] | None:
+        """The version cell of the saved input ``i``, of the output for -1; None if it has none."""
+        return next((cell for cell, _, k in self.versions if k == i), None)
 
     def free(self) -> None:
         """Drop the saved arrays; a node that saved none can run again."""
@@ -125,10 +129,12 @@ class AccumulateGrad:
         self.variable = variable
 
     def name(self) -> str:
+        """The name that PyTorch gives it."""
         return "torch::autograd::AccumulateGrad"
 
     @property
     def next_functions(self) -> tuple[()]:
+        """Nothing lies beyond a leaf."""
         return ()
 
 

@@ -1,8 +1,4 @@
-"""Recording: run an op on Tensors, and note in the graph what was done.
-
-``Variable`` is the recorded value, without its face: the Tensor class (floor 3) gives it operators and methods
-and registers itself here with ``use_face``, the one link that points upward.
-"""
+"""Recording: run an op on Tensors, and note in the graph what was done."""
 
 from __future__ import annotations
 
@@ -12,54 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from allgrad.autograd import value
 from allgrad.autograd.explain import explained
 from allgrad.autograd.node import Node, RemovableHandle, pick
+from allgrad.autograd.saved import save
+from allgrad.autograd.value import Variable, View, wrap
 from allgrad.context import ctx
 from allgrad.errors import GradientError
-from allgrad.ops.op import Op, Recorded, aliases
+from allgrad.ops.op import Op, aliases
+
+__all__ = [
+    "Selected", "Variable", "View", "add_hook", "apply", "edge", "note_trace", "put_node", "refresh", "run", "use_face", "wrap",
+]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
-
-
-class View:
-    """How a view was made: from ``base`` by a chain of (op, settings); ``epoch`` tells when its node is stale."""
-
-    __slots__ = ("base", "chain", "epoch", "untracked")
-
-    def __init__(
-        self, base: Variable, chain: tuple[tuple[Op, dict[str, Any]], ...], epoch: int, untracked: str
-    ) -> None:
-        self.base = base
-        self.chain = chain
-        self.epoch = epoch
-        self.untracked = untracked  # why in-place changes under grad mode are refused; "" where they are allowed
-
-    def of(self, array: Any) -> Any:
-        """The same view of another value."""
-        for op, meta in self.chain:
-            array = op(array, **meta)
-        return array
-
-
-class Variable(Recorded):
-    """A recorded value: an array, and where its gradient comes from."""
-
-    _a: Array
-    _version: list[Any]  # shared by all that alias the memory: [number, name of the last op that changed it]
-    _node: Node | None = None
-    _rg: bool = False  # a leaf that requires grad
-    _grad: Any = None
-    _view: View | None = None
-    _epoch: int = 0  # counts in-place changes that rebased the node: views made before are stale
-    _grad_hooks: dict[int, Any] | None = None  # on a leaf's incoming gradient
-    _post_hooks: dict[int, Any] | None = None  # after a leaf's gradient was accumulated
-    _grad_buffer: Array | None = None  # where the first gradient is written, a span of a bucket; None: anywhere
-    _inference: bool = False
-
-    def _record(self, op: Op, inputs: tuple[Any, ...], meta: dict[str, Any]) -> Any:
-        return apply(op, inputs, meta)
-
-
 _face: type[Variable] = Variable
 _new = object.__new__
 
@@ -68,16 +30,7 @@ def use_face(face: type[Variable]) -> None:
     """Make ``face`` the class of every recorded result."""
     global _face
     _face = face
-
-
-def wrap(array: Any) -> Any:
-    """A Tensor around an array, which is shared, not copied; requires no grad."""
-    t = _new(_face)
-    t._a = array if type(array) is np.ndarray else np.asarray(array)
-    t._version = [0]
-    if ctx.inference:
-        t._inference = True
-    return t
+    value.use_face(face)
 
 
 def edge(x: Variable) -> Any:
@@ -91,16 +44,30 @@ def edge(x: Variable) -> Any:
 
 
 def refresh(x: Variable) -> None:
-    """Record a view again if its base was changed in place since."""
+    """Record a view again if its memory was changed in place since: its base may come from elsewhere now."""
     view = x._view
-    if view is not None and view.epoch != view.base._epoch:
-        view.epoch = view.base._epoch
-        if edge(view.base) is not None:
-            mode, ctx.grad_enabled = ctx.grad_enabled, True
-            try:
-                x._node = view.of(view.base)._node
-            finally:
-                ctx.grad_enabled = mode
+    if view is None or view.version == x._version[0]:
+        return
+    base = view.base
+    if x._node is None and base._node is None and not base._rg:
+        return
+    view.version = x._version[0]
+    if edge(base) is not None:
+        mode, ctx.grad_enabled = ctx.grad_enabled, True
+        try:
+            put_node(x, view.of(base)._node)
+        finally:
+            ctx.grad_enabled = mode
+
+
+def put_node(x: Variable, node: Node | None) -> None:
+    """Let ``node`` be where ``x`` comes from; a wish to retain the gradient of ``x`` moves there."""
+    before = x._node
+    if before is not None and before.retained is not None and before.retained() is x:
+        if node is not None:
+            node.retained = before.retained
+        before.retained = None
+    x._node = node
 
 
 def apply(op: Op, inputs: tuple[Any, ...], meta: dict[str, Any]) -> Any:
@@ -137,19 +104,19 @@ def apply(op: Op, inputs: tuple[Any, ...], meta: dict[str, Any]) -> Any:
     out = _new(_face)
     out._a = y = y if type(y) is np.ndarray else np.asarray(y)
     out._version = [0]
-    if ctx.inference:
-        out._inference = True
-    elif op.view and y.base is not None and aliases(y, arrays[0]):
+    if op.view and y.base is not None and aliases(y, arrays[0]):
         _link_view(out, inputs[0], op, meta)
-    if mask:
+    if ctx.inference:  # nothing is recorded; a view of a normal Tensor is a normal one
+        out._inference = out._view is None or out._view.base._inference
+    elif mask:
         dtype = y.dtype
         if dtype.kind not in "iub":
             plan = op._plans.get(mask) or op.plan(mask)
             out._node = node = Node(op, meta, plan, tuple(parents), y.shape, dtype)
             if plan.keep:
-                _save(node, inputs, arrays, (out,))
+                save(node, inputs, arrays, (out,))
             if ctx.anomaly:
-                node.trace = traceback.extract_stack()[:-2]
+                note_trace(node)
     return out
 
 
@@ -161,88 +128,28 @@ def run(op: Op, arrays: Sequence[Any], meta: dict[str, Any]) -> Any:
         raise explained(op, arrays, error) from error
 
 
-def _link_view(out: Variable, x: Any, op: Op, meta: dict[str, Any]) -> None:
+def _link_view(out: Variable, x: Any, op: Any, meta: dict[str, Any], untracked: str = "") -> None:
     if not isinstance(x, Variable):
         return
     out._version = x._version
+    untracked = untracked if ctx.grad_enabled else "no_grad"
     view = x._view
-    untracked = "" if ctx.grad_enabled else "no_grad"
     if view is None:
-        out._view = View(x, ((op, meta),), x._epoch, untracked)
+        out._view = View(x, ((op, meta),), x._version[0], untracked)
     else:
-        out._view = View(view.base, view.chain + ((op, meta),), view.base._epoch, view.untracked or untracked)
-
-
-def _save(node: Node, inputs: tuple[Any, ...], arrays: list[Any], outs: tuple[Variable, ...]) -> None:
-    saved: list[Any] = []
-    versions: list[Any] = []
-    for kind, i in node.plan.keep:
-        if kind == "input":
-            x = inputs[i]
-            saved.append(arrays[i])
-            if isinstance(x, Variable):
-                if x._inference:
-                    raise GradientError(
-                        "Inference tensors cannot be saved for backward. To work around you can make a clone to get "
-                        "a normal tensor and use it in autograd."
-                    )
-                version = x._version
-                versions.append((version, version[0], i))
-        elif kind == "out":
-            saved.append(tuple([o._a for o in outs]) if node.op.multi else outs[0]._a)
-            for o in outs:
-                versions.append((o._version, o._version[0], -1))  # noqa: PERF401 - one output as a rule
-        elif kind == "shape":
-            saved.append(np.shape(arrays[i]))
-        elif kind == "shapes":
-            saved.append(tuple(np.shape(a) for a in arrays))
-        else:
-            saved.append(arrays[i].dtype)
-    node.saved = saved
-    node.versions = versions
-    if ctx.saved_hooks and node.plan.keeps_arrays:
-        pack, unpack = ctx.saved_hooks[-1]
-        for k, (kind, i) in enumerate(node.plan.keep):
-            if kind == "input" and isinstance(inputs[i], Variable):
-                saved[k] = Packed(pack, unpack, saved[k], inputs[i])
-            elif kind == "out" and not node.op.multi:
-                saved[k] = Packed(pack, unpack, saved[k], outs[0])
-
-
-class Packed:
-    """A saved array behind a user's pack and unpack hooks."""
-
-    __slots__ = ("held", "unpack_hook")
-
-    def __init__(self, pack: Any, unpack: Any, array: Array, original: Variable) -> None:
-        # The hook sees a detached Tensor: were it the recorded one, node and Tensor would keep each other alive.
-        shown = wrap(array)
-        shown._version = original._version
-        mode, ctx.grad_enabled = ctx.grad_enabled, False
-        hooks, ctx.saved_hooks = ctx.saved_hooks, []
-        try:
-            self.held = pack(shown)
-        finally:
-            ctx.grad_enabled = mode
-            ctx.saved_hooks = hooks
-        self.unpack_hook = unpack
-
-    def unpack(self) -> Array:
-        found = self.unpack_hook(self.held)
-        if not isinstance(found, Variable):
-            raise GradientError(f"Expected a Tensor from the unpack hook, found {type(found).__name__}")
-        return found._a
+        out._view = View(view.base, view.chain + ((op, meta),), x._version[0], untracked or view.untracked)
 
 
 def _wrap_outputs(
     op: Op, inputs: tuple[Any, ...], meta: dict[str, Any], arrays: list[Any], parents: list[Any] | None, ys: Any
 ) -> tuple[Any, ...]:
     outs = tuple(wrap(y) for y in ys)
-    if op.view and not ctx.inference:
+    if op.view:
         for k, out in enumerate(outs):
             if out._a.base is not None and aliases(out._a, arrays[0]):
-                _link_view(out, inputs[0], Selected(op, k), meta)  # type: ignore[arg-type]
-    if parents is None or not any(o._a.dtype.kind not in "iub" for o in outs):
+                _link_view(out, inputs[0], Selected(op, k), meta, "multi")
+                out._inference = ctx.inference and out._view.base._inference
+    if ctx.inference or parents is None or not any(o._a.dtype.kind not in "iub" for o in outs):
         return outs
     mask = sum(1 << i for i, p in enumerate(parents) if p is not None)
     plan = op.plan(mask)
@@ -251,10 +158,15 @@ def _wrap_outputs(
         if out._a.dtype.kind not in "iub":
             out._node = Node(pick, {"index": k}, pick.plan(1), (node,), out._a.shape, out._a.dtype)
     if plan.keep:
-        _save(node, inputs, arrays, outs)
-    if ctx.anomaly:
-        node.trace = traceback.extract_stack()[:-3]
+        save(node, inputs, arrays, outs)
+    note_trace(node)
     return outs
+
+
+def note_trace(node: Node) -> None:
+    """Under anomaly mode: where the op of ``node`` was called."""
+    if ctx.anomaly:
+        node.trace = traceback.extract_stack()[:-2]
 
 
 class Selected:

@@ -3,32 +3,40 @@
 Nodes are numbered as they are made, so descending order of the numbers is a topological order: no recursion,
 no priority queue.  A first pass finds what can be reached and counts, for each leaf, how many edges will
 report to it.  When the last one has, the leaf's gradient is final and its hooks fire, while the walk goes on.
+
+Gradients are summed in place where the walk alone knows the array.  Who else may know it (a saved value, the user,
+a second edge) is read from its reference count: a count of one is the only proof that needs no bookkeeping.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
 
+from allgrad.autograd.alone import ARGUMENT, IN_DICT, LOCAL, base_alone
 from allgrad.autograd.anomaly import check_finite, failing_forward
 from allgrad.autograd.leaf import accumulate_leaf, run_hooks
-from allgrad.autograd.node import Node, pick
-from allgrad.autograd.record import Packed, Variable, wrap
+from allgrad.autograd.node import FREED, Node, pick
+from allgrad.autograd.pulling import pull
+from allgrad.autograd.value import Variable, wrap
 from allgrad.context import ctx
-from allgrad.errors import ShapeError
+from allgrad.errors import GradientError, ShapeError
 from allgrad.ops.op import TABLE
 
 Gradients = dict[Any, Any]  # node or leaf -> its gradient so far: an array, or a Tensor under create_graph
+
+_age = attrgetter("seq")
 
 
 class Walk:
     """One backward pass.
 
-    ``stops`` maps a leaf or node to nothing yet: with it, the walk computes the gradients of exactly these and
-    accumulates into no leaf (unless ``accumulate``); without it, it reaches and accumulates into every leaf.
+    ``stops``: the leaves and nodes whose gradients are asked for; the walk computes just these, and adds to no leaf
+    unless ``accumulate``.  None: it reaches every leaf and adds to its ``.grad``.
     """
 
     def __init__(self, *, create_graph: bool, retain_graph: bool, stops: set[Any] | None, accumulate: bool) -> None:
@@ -36,8 +44,8 @@ class Walk:
         self.retain_graph = retain_graph
         self.stops = stops
         self.accumulate = accumulate
+        self.needed: set[Any] | None = None  # with stops: these, and the nodes that lead to one of them
         self.grads: Gradients = {}
-        self.owned: set[Any] = set()  # nodes and leaves whose gradient is a buffer that only this walk knows
         self.found: Gradients = {}
         self.waiting: dict[Variable, int] = {}
 
@@ -45,17 +53,33 @@ class Walk:
         """Walk from the roots' edges with their gradients; the gradients of the stops, where any flowed."""
         nodes = self._reach(roots)
         for root, g in zip(roots, gradients):
-            self._add(root, g, owned=False)
-        with _modes(self.create_graph), np.errstate(all="ignore"), _outermost():
+            self._add(root, g)
+        del gradients
+        grad, hooks, inference = ctx.grad_enabled, ctx.saved_hooks, ctx.inference
+        # What runs in a backward is recorded only under create_graph; hooks on saved values apply only then.
+        ctx.grad_enabled, ctx.inference = self.create_graph, False
+        if not self.create_graph:
+            ctx.saved_hooks = []
+        ctx.backward_depth += 1
+        try:
             for root in roots:
                 if not isinstance(root, Node):
                     self._report(root)
-            for node in nodes:
-                self._visit(node)
+            visit = self._visit
+            while nodes:  # a node goes as soon as it was visited, and with it what only it kept alive
+                visit(nodes.pop())
+            if ctx.backward_depth == 1:
+                while ctx.after_backward:
+                    ctx.after_backward.pop(0)()
+        finally:
+            ctx.backward_depth -= 1
+            if ctx.backward_depth == 0:
+                ctx.after_backward.clear()
+            ctx.grad_enabled, ctx.saved_hooks, ctx.inference = grad, hooks, inference
         return self.found
 
     def _reach(self, roots: Sequence[Any]) -> list[Node]:
-        """All nodes to visit, consumers first; counts how often each leaf will be reported to."""
+        """All nodes to visit, consumers last; counts how often each leaf will be reported to."""
         seen: set[Node] = set()
         stack: list[Node] = []
         waiting = self.waiting
@@ -77,196 +101,159 @@ class Walk:
                     waiting[parent] = waiting.get(parent, 0) + 1
         nodes = sorted(seen, key=_age)
         if self.stops is not None:
-            # Going up from the oldest: a node is needed if it is asked for, or leads to one that is.
             needed = set(self.stops)
-            for node in nodes:
+            for node in nodes:  # the oldest first: its parents were judged before
                 if node not in needed and any(p in needed for p in node.parents if p is not None):
                     needed.add(node)
             self.needed = needed
             nodes = [n for n in nodes if n in needed]
-        nodes.reverse()
         return nodes
-
-    def _wanted(self, parent: Any) -> bool:
-        return parent is not None and (self.stops is None or parent in self.needed)
 
     def _visit(self, node: Node) -> None:
         g = self.grads.pop(node, None)
-        self.owned.discard(node)
-        if g is not None and node.hooks:
-            g = run_hooks(node.hooks, g, self.create_graph)
-        if g is not None and node.retained is not None:
-            _retain(node, g, self.create_graph)
-        if self.stops is not None and node in self.stops and g is not None:
-            self.found[node] = g
         parents = node.parents
-        if g is None:
+        if g is not None:
+            if node.hooks is not None or node.pre_hooks is not None or node.retained is not None:
+                g = self._before(node, g)
+            if self.stops is not None and node in self.stops:
+                self.found[node] = g
+        op = node.op
+        if g is None or (self.needed is not None and not any(p in self.needed for p in parents)):
             for parent in parents:
                 if parent is not None and type(parent) is not Node:
                     self._report(parent)
             return
-        if node.op is pick:
-            slots = self.grads.setdefault(parents[0], [None] * len(parents[0].shape))
-            k = node.meta["index"]
-            slots[k] = g if slots[k] is None else slots[k] + g
+        if op is pick:
+            self._to_slot(node, g)
             return
-        if not any(self._wanted(p) for p in parents):
-            return
-        node.check_alive()
+        if node.saved is FREED or node.versions:
+            node.check_alive()
         try:
-            results = self._pull(node, g)
+            results = pull(node, g, self.create_graph, self.needed)
         except Exception as error:
             failing_forward(node, error)
             raise
         if not self.retain_graph:
             node.free()
         if node.post_hooks:
-            results = self._post(node, results, g)
+            results = self._after(node, results, g)
         if ctx.anomaly:
             check_finite(node, results)
-        # A result is fresh memory unless it is the incoming gradient itself or a view of something.
-        passing = type(g) is list or node.op.name in _PASSING
-        for i, parent in enumerate(parents):
+        g = None
+        needed = self.needed
+        add = self._add
+        results.reverse()
+        for parent in parents:
             if parent is None:
+                results.pop()
                 continue
-            gi = results[i] if i < len(results) else None
-            if gi is not None and self._wanted(parent):
-                fresh = not passing and type(gi) is np.ndarray and gi.base is None and gi is not g
-                self._add(parent, gi, owned=fresh)
+            # The list lets go of the gradient before it is added: what arrives alone can be summed in place.
+            if results[-1] is None or (needed is not None and parent not in needed):
+                results.pop()
+            else:
+                add(parent, results.pop())
             if type(parent) is not Node:
                 self._report(parent)
 
-    def _pull(self, node: Node, g: Any) -> Sequence[Any]:
-        """The gradients of the inputs, aligned with ``node.parents``; None where none flows."""
-        plan = node.plan
-        if isinstance(g, list):
-            g = tuple(self._zeros(s, d) if x is None else x for x, s, d in zip(g, node.shape, node.dtype))
-        saved = self._saved(node)
-        if plan.fused:
-            (_, call, at, settings) = plan.steps[0]
-            kw = self._settings(node, settings)
-            if "wanted" in kw:
-                kw["wanted"] = tuple(self._wanted(p) for p in node.parents)
-            return call(g, *[saved[k] for k in at], **kw)
-        results: list[Any] = [None] * len(node.parents)
-        for i, call, at, settings in plan.steps:
-            if self._wanted(node.parents[i]):
-                if settings:
-                    results[i] = call(g, *[saved[k] for k in at], **self._settings(node, settings))
-                else:
-                    results[i] = call(g, *[saved[k] for k in at])
-        return results
+    def _before(self, node: Node, g: Any) -> Any:
+        """Hooks on the gradient of a node's output, and the Tensor that retains it."""
+        if node.hooks:
+            g = run_hooks(node.hooks, g, self.create_graph)
+        if node.pre_hooks:
+            several = isinstance(g, list)
+            shown = tuple(None if x is None else _shown(x) for x in (g if several else [g]))
+            for hook in list(node.pre_hooks.values()):
+                new = hook(shown)
+                if new is not None:
+                    shown = new if isinstance(new, tuple) else (new,)
+            back = [x if x is None or self.create_graph else x._a for x in shown]
+            g = back if several else back[0]
+        if g is not None and node.retained is not None:
+            tensor = node.retained()
+            if tensor is not None:
+                new = g if isinstance(g, Variable) else wrap(np.array(g))
+                tensor._grad = new if tensor._grad is None else tensor._grad + new
+        return g
 
-    def _settings(self, node: Node, names: tuple[str, ...]) -> dict[str, Any]:
-        meta, defaults = node.meta, node.op.defaults
-        return {n: None if n == "wanted" else meta[n] if n in meta else defaults[n] for n in names}
+    def _after(self, node: Node, results: list[Any], g: Any) -> list[Any]:
+        """Hooks on a node: they see its inputs' and outputs' gradients and may replace the former."""
+        ins: Any = tuple(None if r is None else _shown(r) for r in results)
+        outs = tuple(None if x is None else _shown(x) for x in (g if isinstance(g, list) else [g]))
+        for hook in list((node.post_hooks or {}).values()):
+            new = hook(ins, outs)
+            if new is not None:
+                new = new if isinstance(new, tuple) else (new,)
+                if len(new) != len(ins):
+                    raise GradientError(f"hook of {node.name()} returned {len(new)} gradients, expected {len(ins)}")
+                ins = new
+        return list(ins) if self.create_graph else [None if x is None else x._a for x in ins]
 
-    def _zeros(self, shape: Any, dtype: Any) -> Any:
-        zeros = np.zeros(shape, dtype)
-        return wrap(zeros) if self.create_graph else zeros
+    def _to_slot(self, node: Node, g: Any) -> None:
+        """Collect the gradient of one output of an op with several; the op's own node is visited later."""
+        several = node.parents[0]
+        slots = self.grads.get(several)
+        if slots is None:
+            slots = self.grads[several] = [None] * len(several.shape)
+        k = node.meta["index"]
+        slots[k] = g if slots[k] is None else slots[k] + g
 
-    def _saved(self, node: Node) -> Sequence[Any]:
-        """Saved values as the pullbacks want them: arrays, or Tensors joined to the graph under create_graph."""
-        saved: Sequence[Any] = node.saved
-        if ctx.saved_hooks or any(type(s) is Packed for s in saved):
-            saved = [s.unpack() if type(s) is Packed else s for s in saved]
-        if not self.create_graph:
-            return saved
-        joined = list(saved)
-        for k, (kind, i) in enumerate(node.plan.keep):
-            if kind == "input" and isinstance(saved[k], np.ndarray):
-                parent = node.parents[i]
-                packed = type(node.saved[k]) is Packed
-                joined[k] = parent if packed and isinstance(parent, Variable) else _join(saved[k], parent)
-            elif kind == "out" and not node.op.multi:
-                joined[k] = _join(saved[k], node)
-            elif kind == "out":
-                joined[k] = tuple(
-                    _join(
-                        s,
-                        Node(pick, {"index": j}, pick.plan(1), (node,), s.shape, s.dtype)
-                        if s.dtype.kind not in "iub"
-                        else None,
-                    )
-                    for j, s in enumerate(saved[k])
-                )
-        return joined
-
-    def _add(self, target: Any, g: Any, *, owned: bool) -> None:
+    def _add(self, target: Any, g: Any) -> None:
         """Add ``g`` to what has arrived at ``target``, summed back to its shape if it was broadcast."""
-        shape = target.shape if type(target) is Node else target._a.shape
+        if type(target) is Node:
+            shape, dtype = target.shape, target.dtype
+        else:
+            shape, dtype = target._a.shape, target._a.dtype
         if g.shape != shape:
             g = _unbroadcast(g, shape, target)
-            owned = type(g) is np.ndarray and g.base is None
-        before = self.grads.get(target)
+        if self.create_graph:
+            if type(g) is np.ndarray or not isinstance(g, Variable):
+                g = wrap(g)
+            if g._a.dtype != dtype:
+                g = TABLE["cast"](g, dtype=dtype)
+        elif g.dtype is not dtype and g.dtype != dtype:
+            g = g.astype(dtype)
+        grads = self.grads
+        before = grads.get(target)
         if before is None:
-            self.grads[target] = g
-            if owned:
-                self.owned.add(target)
-        elif type(before) is np.ndarray and type(g) is np.ndarray and before.dtype == g.dtype and before.ndim:
-            if target in self.owned:
-                before += g
-            elif owned:
-                g += before
-                self.grads[target] = g
-                self.owned.add(target)
-            else:
-                self.grads[target] = before + g
-                self.owned.add(target)
+            grads[target] = g
+        elif _summable(before) and getrefcount(before) == IN_DICT and base_alone(before):
+            before += g
+        elif _summable(g) and getrefcount(g) == ARGUMENT and base_alone(g):
+            g += before
+            grads[target] = g
         else:
-            self.grads[target] = before + g
-            self.owned.discard(target)
+            grads[target] = before + g
 
     def _report(self, leaf: Variable) -> None:
         """One more edge of a leaf is done; after the last its gradient is final."""
         left = self.waiting[leaf] - 1
         self.waiting[leaf] = left
-        if left or not self._wanted(leaf):
+        if left or (self.needed is not None and leaf not in self.needed):
             return
         g = self.grads.pop(leaf, None)
-        owned = leaf in self.owned
-        self.owned.discard(leaf)
         if g is None:
             return
-        if self.stops is not None and not self.accumulate:
-            if leaf._grad_hooks:
-                g = run_hooks(leaf._grad_hooks, g, self.create_graph)
-            self.found[leaf] = g
+        if self.accumulate:
+            owned = type(g) is np.ndarray and getrefcount(g) == LOCAL and base_alone(g)
+            owned = owned and (g.base is None or g.base.size == g.size)  # no small view keeps a large array alive
+            accumulate_leaf(leaf, g, owned=owned, create_graph=self.create_graph)
             return
-        accumulate_leaf(leaf, g, owned=owned, create_graph=self.create_graph)
-
-    def _post(self, node: Node, results: Sequence[Any], g: Any) -> Sequence[Any]:
-        def shown(x: Any) -> Any:
-            return x if x is None or isinstance(x, Variable) else wrap(x)
-
-        ins: Any = tuple(shown(r) for r in results)
-        outs = tuple(shown(x) for x in g) if isinstance(g, (list, tuple)) else (shown(g),)
-        for hook in list((node.post_hooks or {}).values()):
-            new = hook(ins, outs)
-            if new is not None:
-                ins = new if isinstance(new, tuple) else (new,)
-        return ins if self.create_graph else [None if x is None else x._a for x in ins]
+        if leaf._grad_hooks:
+            g = run_hooks(leaf._grad_hooks, g, self.create_graph)
+        self.found[leaf] = g
 
 
-# Their pullbacks hand on arrays that someone else may own.
-_PASSING = frozenset({"function"})
+def queue_callback(callback: Callable[[], None]) -> None:
+    """Call ``callback`` once, when the outermost backward pass of this thread is through; never if it fails."""
+    ctx.after_backward.append(callback)
 
 
-def _age(node: Node) -> int:
-    return node.seq
+def _summable(g: Any) -> bool:
+    return type(g) is np.ndarray and g.ndim > 0 and g.flags.writeable
 
 
-def _join(array: Any, parent: Any) -> Any:
-    if isinstance(parent, Variable):
-        if parent._a is array:
-            return parent
-        parent_node = None
-    else:
-        parent_node = parent
-    t = wrap(array)
-    if parent_node is not None:
-        t._node = parent_node
-    return t
+def _shown(g: Any) -> Any:
+    return g if isinstance(g, Variable) else wrap(g)
 
 
 def _unbroadcast(g: Any, shape: tuple[int, ...], target: Any) -> Any:
@@ -278,43 +265,3 @@ def _unbroadcast(g: Any, shape: tuple[int, ...], target: Any) -> Any:
             f"backward returned an invalid gradient for {name}: got {list(g.shape)} but expected shape "
             f"compatible with {list(shape)}"
         ) from error
-
-
-def _retain(node: Node, g: Any, create_graph: bool) -> None:
-    tensor = node.retained()
-    if tensor is not None:
-        new = g if isinstance(g, Variable) else wrap(np.array(g))
-        tensor._grad = new if tensor._grad is None else tensor._grad + new
-
-
-def queue_callback(callback: Callable[[], None]) -> None:
-    """Call ``callback`` once, when the outermost backward pass of this thread is through; never if it fails."""
-    ctx.after_backward.append(callback)
-
-
-@contextlib.contextmanager
-def _outermost() -> Iterator[None]:
-    """Run the queued callbacks at the end of the outermost pass; drop them if the pass fails."""
-    ctx.backward_depth += 1
-    try:
-        yield
-        if ctx.backward_depth == 1:
-            while ctx.after_backward:
-                ctx.after_backward.pop(0)()
-    finally:
-        ctx.backward_depth -= 1
-        if ctx.backward_depth == 0:
-            ctx.after_backward.clear()
-
-
-@contextlib.contextmanager
-def _modes(create_graph: bool) -> Iterator[None]:
-    """Grad mode during a backward: on only when it is itself recorded; saved-tensor hooks do not apply."""
-    grad, hooks, inference = ctx.grad_enabled, ctx.saved_hooks, ctx.inference
-    ctx.grad_enabled, ctx.inference = create_graph, False
-    if not create_graph:
-        ctx.saved_hooks = []
-    try:
-        yield
-    finally:
-        ctx.grad_enabled, ctx.saved_hooks, ctx.inference = grad, hooks, inference

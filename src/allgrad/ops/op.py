@@ -118,6 +118,7 @@ class Op:
         self.fused: Pull | None = None
         self.write: Callable[..., None] | None = None
         self.differentiable = False
+        self.fills = True  # backward sees zeros, not None, for an output (of several) that got no gradient
         self._plans: dict[int, Plan] = {}
 
     def __call__(self, *inputs: Any, **meta: Any) -> Any:

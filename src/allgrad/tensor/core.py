@@ -11,13 +11,14 @@ import numpy as np
 
 from allgrad.autograd.differentiate import backward as run_backward
 from allgrad.autograd.inplace import bump, check_inplace
-from allgrad.autograd.node import Node, RemovableHandle
+from allgrad.autograd.node import Node, RemovableHandle, pick
 from allgrad.autograd.record import Variable, add_hook, apply, edge, refresh, wrap
 from allgrad.dtypes import dtype as Dtype
 from allgrad.dtypes import from_np
 from allgrad.errors import DtypeError, GradientError, ShapeError
 from allgrad.functions.promote import to as cast_to
 from allgrad.ops.arithmetic import clone as clone_op
+from allgrad.ops.op import Op
 from allgrad.printing import format_array
 from allgrad.tensor.size import CPU, Size, device
 
@@ -31,6 +32,9 @@ class TensorCore(Variable):
     is_cuda = is_sparse = is_quantized = is_complex_ = is_mps = is_meta = is_nested = False
     layout = "torch.strided"
     names: tuple[Any, ...] = ()
+
+    def _record(self, op: Op, inputs: tuple[Any, ...], meta: dict[str, Any]) -> Any:
+        return apply(op, inputs, meta)
 
     # -- the array ---------------------------------------------------------------------------------
 
@@ -204,7 +208,8 @@ class TensorCore(Variable):
         """The node that made it; None for a leaf."""
         if self._view is not None:
             refresh(self)
-        return self._node
+        node = self._node
+        return node.parents[0] if node is not None and node.op is pick else node
 
     @property
     def is_leaf(self) -> bool:
@@ -268,12 +273,10 @@ class TensorCore(Variable):
 
     def retain_grad(self) -> None:
         """Keep the gradient of this non-leaf in ``.grad``."""
-        node = self.grad_fn
-        if node is None:
-            if not self._rg:
-                raise GradientError("can't retain_grad on Tensor that has requires_grad=False")
-            return
-        node.retained = weakref.ref(self)
+        if not self.requires_grad:
+            raise GradientError("can't retain_grad on Tensor that has requires_grad=False")
+        if self._node is not None:
+            self._node.retained = weakref.ref(self)
 
     @property
     def retains_grad(self) -> bool:
@@ -301,7 +304,7 @@ class TensorCore(Variable):
     def output_nr(self) -> int:
         """Which output of its node this is."""
         node = self._node
-        return node.meta["index"] if node is not None and node.op.name == "pick" else 0
+        return node.meta["index"] if node is not None and node.op is pick else 0
 
     @property
     def _base(self) -> Any:

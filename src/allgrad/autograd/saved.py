@@ -1,0 +1,103 @@
+"""What a node keeps for its backward: arrays with the versions they had, or what a user's pack hook made of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from allgrad.autograd.node import Node
+from allgrad.autograd.value import Variable, wrap
+from allgrad.context import ctx
+from allgrad.errors import GradientError, InplaceError
+
+Array = np.ndarray[Any, Any]
+
+
+def save(node: Node, inputs: tuple[Any, ...], arrays: list[Any], outs: tuple[Variable, ...]) -> None:
+    """Keep what the plan of ``node`` names."""
+    saved: list[Any] = []
+    versions: list[Any] = []
+    for kind, i in node.plan.keep:
+        if kind == "input":
+            x = inputs[i]
+            saved.append(arrays[i])
+            if isinstance(x, Variable):
+                if x._inference:
+                    raise GradientError(
+                        "Inference tensors cannot be saved for backward. To work around you can make a clone to get "
+                        "a normal tensor and use it in autograd."
+                    )
+                version = x._version
+                versions.append((version, version[0], i))
+        elif kind == "out":
+            saved.append(tuple([o._a for o in outs]) if node.op.multi else outs[0]._a)
+            for o in outs:
+                versions.append((o._version, o._version[0], -1))  # noqa: PERF401 - one output as a rule
+        elif kind == "shape":
+            saved.append(np.shape(arrays[i]))
+        elif kind == "shapes":
+            saved.append(tuple(np.shape(a) for a in arrays))
+        else:
+            saved.append(arrays[i].dtype)
+    node.saved = saved
+    node.versions = versions
+    if ctx.saved_hooks and node.plan.keeps_arrays:
+        _pack(node, inputs, outs)
+
+
+def _pack(node: Node, inputs: tuple[Any, ...], outs: tuple[Variable, ...]) -> None:
+    """Hand every saved array to the innermost pack hook.  What a hook copied is safe from in-place changes."""
+    watched = []
+    node.packed = True
+    for k, (kind, i) in enumerate(node.plan.keep):
+        if kind == "input" and isinstance(node.saved[k], np.ndarray):
+            x = inputs[i] if isinstance(inputs[i], Variable) else None
+            node.saved[k] = packed = Packed(node.saved[k], None if x is None else x._version)
+            if x is not None and packed.shares(x._version):
+                watched.append((x._version, x._version[0], i))
+        elif kind == "out":
+            several = tuple(Packed(o._a, o._version) for o in outs)
+            node.saved[k] = several if node.op.multi else several[0]
+            watched += [(o._version, o._version[0], -1) for o, p in zip(outs, several) if p.shares(o._version)]
+    node.versions = watched
+
+
+class Packed:
+    """A saved array behind the pack and unpack hooks that were active when it was saved."""
+
+    __slots__ = ("held", "unpack_hook")
+
+    def __init__(self, array: Array, version: list[Any] | None) -> None:
+        pack, self.unpack_hook = ctx.saved_hooks[-1]
+        # The hook sees a detached Tensor: were it the recorded one, node and Tensor would keep each other alive.
+        shown = wrap(array)
+        if version is not None:
+            shown._version = version
+        before = shown._version[0]
+        mode, hooks = ctx.grad_enabled, ctx.saved_hooks
+        ctx.grad_enabled, ctx.saved_hooks = False, []
+        try:
+            self.held = pack(shown)
+        finally:
+            ctx.grad_enabled, ctx.saved_hooks = mode, hooks
+        if shown._version[0] != before:
+            raise InplaceError(
+                "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook can "
+                "not be modified by in-place operations as this can lead to unexpected side-effects. Change "
+                "a copy: x.clone()"
+            )
+
+    def shares(self, version: list[Any]) -> bool:
+        """Whether the hook gave back the very Tensor, which an in-place change would still reach."""
+        return isinstance(self.held, Variable) and self.held._version is version
+
+    def unpack(self) -> Array:
+        """The array again."""
+        found = self.unpack_hook(self.held)
+        if not isinstance(found, Variable):
+            raise GradientError(
+                "Output of saved tensor unpack_hook expected to be a Tensor but got result of type "
+                f"{type(found).__name__}"
+            )
+        return found._a
