@@ -54,7 +54,7 @@ class FailureHooks:
         sys.exit = self._sys_exit
         quitter = type(getattr(builtins, "exit", None))
         if quitter.__name__ == "Quitter":  # exit(3) typed in a program raises SystemExit without sys.exit
-            quitter.__call__ = lambda _, code=None: sys.exit(code)  # type: ignore[method-assign]
+            setattr(quitter, "__call__", _quit)  # noqa: B010
         atexit.register(self._at_exit)
 
     def _on_exception(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -69,7 +69,7 @@ class FailureHooks:
         self._report(lambda: self._print_thread(args))
         self._end(1)
 
-    def _report(self, show: Callable[[], None]) -> None:
+    def _report(self, show: Callable[[], object]) -> None:
         _flush()
         if self._claim():
             sys.stderr.write(f"[{self._name}] failed and ends the job:\n")
@@ -103,6 +103,10 @@ class FailureHooks:
         if error is None or error.code in (None, 0) or (self._root is not None and _returned(self._root)):
             return 0  # the last case: somebody caught it, and the program went on to its end
         return error.code & 0xFF if isinstance(error.code, int) else 1
+
+
+def _quit(_: Any, code: Any = None) -> NoReturn:
+    sys.exit(code)
 
 
 def _root_frame() -> FrameType | None:

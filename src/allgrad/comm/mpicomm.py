@@ -83,14 +83,15 @@ class MpiCommunicator(Communicator):
         """Exchange the text of the call and a payload; MismatchError on every rank if the texts differ."""
         text = call.signature().encode()[: _PAYLOAD_AT - _TEXT_AT]
         mine = len(payload).to_bytes(_TEXT_AT, "little") + text.ljust(_PAYLOAD_AT - _TEXT_AT, b"\0") + payload[:_FITS]
-        rows = np.empty((self.size, RECORD_BYTES), np.uint8)
+        rows = np.empty(self.size * RECORD_BYTES, np.uint8)
         out = np.frombuffer(mine.ljust(RECORD_BYTES, b"\0"), np.uint8)
         self._complete([self._comm.Iallgather(out, rows)], call)
-        records = [row.tobytes() for row in rows]
-        _compare([record[_TEXT_AT:_PAYLOAD_AT] for record in records], call)
-        lengths = [int.from_bytes(record[:_TEXT_AT], "little") for record in records]
+        raw = rows.tobytes()
+        starts = range(0, len(raw), RECORD_BYTES)
+        _compare([raw[start + _TEXT_AT : start + _PAYLOAD_AT] for start in starts], call)
+        lengths = [int.from_bytes(raw[start : start + _TEXT_AT], "little") for start in starts]
         if max(lengths) <= _FITS:
-            return [record[_PAYLOAD_AT : _PAYLOAD_AT + n] for record, n in zip(records, lengths)]
+            return [raw[start + _PAYLOAD_AT : start + _PAYLOAD_AT + n] for start, n in zip(starts, lengths)]
         parts = [np.empty(n, np.uint8) for n in lengths]
         self._exchange([np.frombuffer(payload, np.uint8)] * self.size, parts, call)
         return [part.tobytes() for part in parts]
@@ -376,7 +377,7 @@ class _NodeEngine:
 
 
 def _compare(texts: list[bytes], call: Call) -> None:
-    if any(text != texts[0] for text in texts):
+    if texts.count(texts[0]) != len(texts):
         message = mismatch_message([text.rstrip(b"\0").decode(errors="replace") for text in texts], call.sequence)
         if message:
             raise MismatchError(message)

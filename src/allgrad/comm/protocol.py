@@ -125,6 +125,7 @@ class Communicator(ABC):
 
     def progress(self) -> None:
         """Push started work on without waiting.  Costs next to nothing when there is none."""
+        return
 
     def broadcast(self, flat: Array, root: int = 0, label: str = "") -> None:
         """Replace ``flat`` (n,) by that of ``root``; in place."""

@@ -72,25 +72,26 @@ def fold(op: str, parts: Sequence[Array], outs: Sequence[Array], scale: float | 
     count, dtype = parts[0].size, parts[0].dtype
     wide = accumulator(dtype)
     ufunc = UFUNCS[op]
-    step = max(1, BLOCK_BYTES // wide.itemsize)
     factor = None if scale is None else wide.type(scale)
-    in_place = wide == dtype and outs[0] is parts[0]
-    scratch = parts[0] if in_place else np.empty(min(step, count), wide)
+    step = max(1, BLOCK_BYTES // wide.itemsize)
+    # Sums grow in the first out where that is safe: its block is in cache when the next part is added.
+    direct = wide == dtype and (outs[0] is parts[0] or not any(np.may_share_memory(outs[0], part) for part in parts))
+    scratch = outs[0] if direct else np.empty(min(step, count), wide)
     for start in range(0, count, step):
         stop = min(start + step, count)
-        total = scratch[start:stop] if in_place else scratch[: stop - start]
+        blocks = [part[start:stop] for part in parts]
+        total = scratch[start:stop] if direct else scratch[: stop - start]
         if wide != dtype:
-            total[...] = parts[0][start:stop]
-            for part in parts[1:]:
-                ufunc(total, part[start:stop].astype(wide), out=total)
-        elif len(parts) == 1:
-            if not in_place:
-                total[...] = parts[0][start:stop]
-        else:
-            ufunc(parts[0][start:stop], parts[1][start:stop], out=total)
-            for part in parts[2:]:
-                ufunc(total, part[start:stop], out=total)
+            total[...] = blocks[0]
+            for block in blocks[1:]:
+                ufunc(total, block.astype(wide), out=total)
+        elif len(blocks) > 1:
+            ufunc(blocks[0], blocks[1], out=total)
+            for block in blocks[2:]:
+                ufunc(total, block, out=total)
+        elif scratch is not parts[0]:
+            total[...] = blocks[0]
         if factor is not None:
             np.multiply(total, factor, out=total)
-        for out in outs[1:] if in_place else outs:
+        for out in outs[1:] if direct else outs:
             out[start:stop] = total

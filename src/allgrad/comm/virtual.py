@@ -321,6 +321,6 @@ def run_virtual(
         if hasattr(error, "add_note"):
             error.add_note(note)
         else:  # Python 3.10 keeps notes but does not print them
-            error.__notes__ = [*getattr(error, "__notes__", []), note]  # type: ignore[attr-defined]
+            vars(error)["__notes__"] = [*getattr(error, "__notes__", []), note]
         raise error
     return results

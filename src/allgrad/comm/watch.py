@@ -27,6 +27,7 @@ _FINISHED_S = 2.0
 _DIFFERENT_S = 0.5
 _DEFER_S = 2.0
 _POKE_EVERY = 64
+_COMPARED = 100
 
 
 class Job(Protocol):
@@ -96,12 +97,13 @@ class GroupWatch(Watch):
             return
         number = call.partition(" ")[0]
         for place in self._job.board.places():
-            if place.state == WAITING and place.group == self._group and place.call.partition(" ")[0] == number:
-                if not place.call.startswith(call[:100]) and not call.startswith(place.call[:100]):
-                    raise MismatchError(
-                        f"ranks disagree at collective {number[1:]} of group {self._group}: {self._job.name} is in {call}, "
-                        f"rank {place.rank} in {place.call}. Every rank must make the same collective calls in the same order"
-                    )
+            same = place.state == WAITING and place.group == self._group and place.call.partition(" ")[0] == number
+            # the board keeps the beginning of a long text only
+            if same and not call.startswith(place.call[:_COMPARED]):
+                raise MismatchError(
+                    f"ranks disagree at collective {number[1:]} of group {self._group}: {self._job.name} is in {call}, "
+                    f"rank {place.rank} is in {place.call}. Every rank must make the same collective calls in the same order"
+                )
 
     def _give_up(self, call: str, waited_s: float) -> None:
         """Say all that is known and end the job with code 75."""
