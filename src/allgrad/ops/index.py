@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from allgrad.ops.op import op
+from allgrad.ops.scatter_add import add_at
 from allgrad.ops.shape import slice_
 
 Array = Any
@@ -22,18 +23,18 @@ def index(x: Array, *, key: Key) -> Array:
     return x[key]
 
 
-index.pull(x=lambda g, x_shape, *, key: index_place(g, key=key, shape=x_shape))
+index.pull(x=lambda g, x_shape, *, key: index_accumulate(g, key=key, shape=x_shape))
 
 
 @op
-def index_place(x: Array, *, key: Key, shape: tuple[int, ...]) -> Array:
+def index_accumulate(x: Array, *, key: Key, shape: tuple[int, ...]) -> Array:
     """Zeros of ``shape`` with ``x`` added at ``key``: the adjoint of ``index``."""
     y = np.zeros(shape, x.dtype)
     add_at(y, key, x)
     return y
 
 
-index_place.pull(x=lambda g, *, key: index(g, key=key))
+index_accumulate.pull(x=lambda g, *, key: index(g, key=key))
 
 
 @op
@@ -57,14 +58,6 @@ index_put.pull(
     x=lambda g, *, key, accumulate: g if accumulate else index_put(g, 0, key=key),
     value=lambda g, *, key: index(g, key=key),
 )
-
-
-def add_at(y: Array, key: Key, x: Array) -> None:
-    """``y[key] += x`` where an element named twice gets both."""
-    if y.dtype.kind == "b":
-        np.logical_or.at(y, key, x)
-    else:
-        np.add.at(y, key, x)
 
 
 @op

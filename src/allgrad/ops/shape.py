@@ -12,6 +12,25 @@ Array = Any
 Shape = tuple[int, ...]
 
 
+def window(x: Array, shape: Shape, strides: Shape, skip: int = 0) -> Array:
+    """A view of the memory of ``x`` from ``skip`` bytes after its first element; ValueError if it leaves that memory.
+
+    NumPy's ``as_strided`` would do, but it is slower, hides whose memory it is, and checks nothing.
+    """
+    if type(x) is not np.ndarray:
+        x = np.asarray(x)
+    if 0 in shape:
+        return np.empty(shape, x.dtype)
+    base = x.base if type(x.base) is np.ndarray else x
+    if base is not x:
+        skip += x.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+    if not base.flags.c_contiguous:
+        base = base.transpose(sorted(range(base.ndim), key=lambda d: -base.strides[d]))
+    if not base.flags.c_contiguous:
+        raise ValueError(f"memory of strides {base.strides} has gaps; views by stride need a clone() of it first")
+    return np.ndarray(shape, x.dtype, base, skip, strides)
+
+
 @op
 def sum_to(x: Array, *, shape: Shape) -> Array:
     """Sum ``x`` back to a shape that broadcasts to its own: the adjoint of ``expand``."""
@@ -38,8 +57,23 @@ sum_to.pull(x=lambda g, x_shape: expand(g, shape=x_shape))
 
 @op(view=True)
 def expand(x: Array, *, shape: Shape) -> Array:
-    """``x`` broadcast to ``shape`` without copying."""
-    return x[...] if x.shape == shape else np.broadcast_to(x, shape)
+    """``x`` broadcast to ``shape`` without copying; read-only where one element stands at several places."""
+    old = x.shape
+    if old == shape:
+        return x[...]
+    lead = len(shape) - len(old)
+    strides = (0,) * lead
+    for n, m, step in zip(old, shape[lead:], x.strides):
+        if n != m and n != 1:
+            raise ValueError(f"shape {list(old)} cannot be broadcast to {list(shape)}")
+        strides += (step if n == m else 0,)
+    try:
+        y = window(x, shape, strides)
+    except ValueError:  # memory with gaps, from another library
+        return np.broadcast_to(x, shape)
+    if y.size != x.size:
+        y.flags.writeable = False
+    return y
 
 
 expand.pull(x=lambda g, x_shape: sum_to(g, shape=x_shape))
