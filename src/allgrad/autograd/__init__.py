@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from allgrad.autograd import anomaly_mode, grad_mode, variable
+from allgrad.autograd import anomaly_mode, function, grad_mode, variable
 from allgrad.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
 from allgrad.autograd.differentiate import backward, grad
+from allgrad.autograd.function import Function
 from allgrad.autograd.modes import enable_grad, inference_mode, no_grad, set_grad_enabled
 from allgrad.autograd.variable import Variable
 
 __all__ = [
+    "Function",
     "Variable",
     "anomaly_mode",
     "backward",
     "detect_anomaly",
     "enable_grad",
+    "function",
     "grad",
     "grad_mode",
     "inference_mode",

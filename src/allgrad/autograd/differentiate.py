@@ -18,12 +18,12 @@ def _sequence(x: Any) -> tuple[Any, ...]:
     return (x,) if isinstance(x, Variable) else tuple(x)
 
 
-def _root(t: Any) -> Any:
+def _root(t: Any, i: int) -> Any:
     if not isinstance(t, Variable):
         raise DtypeError(f"expected a Tensor to differentiate, found {type(t).__name__}")
     root = edge(t)
     if root is None:
-        raise GradientError("element 0 of tensors does not require grad and does not have a grad_fn")
+        raise GradientError(f"element {i} of tensors does not require grad and does not have a grad_fn")
     return root
 
 
@@ -66,7 +66,7 @@ def backward(
     seeds: Sequence[Any] = (None,) * len(roots_of) if given is None else _sequence(given)
     if len(seeds) != len(roots_of):
         raise GradientError(f"got {len(roots_of)} tensors and {len(seeds)} gradients")
-    roots = [_root(t) for t in roots_of]
+    roots = [_root(t, i) for i, t in enumerate(roots_of)]
     gradients = [_seed(t, g, create_graph) for t, g in zip(roots_of, seeds)]
     retain = create_graph if retain_graph is None else retain_graph
     stops: set[Any] | None = None
@@ -122,12 +122,12 @@ def grad(
         raise GradientError(f"got {len(outs)} tensors and {len(seeds)} gradients")
     if is_grads_batched:
         rows = next((s._a.shape[0] for s in seeds if s is not None), 0)
-        per_row = [
-            grad(outs, ins, [None if s is None else s[k] for s in seeds], True, create_graph, True, allow_unused, False, materialize_grads)
-            for k in range(rows)
-        ]
+        per_row = []
+        for k in range(rows):
+            row = [None if s is None else s[k] for s in seeds]
+            per_row.append(grad(outs, ins, row, True, create_graph, True, allow_unused, False, materialize_grads))
         return tuple(None if column[0] is None else TABLE["stack"](*column, dim=0) for column in zip(*per_row))
-    roots = [_root(t) for t in outs]
+    roots = [_root(t, i) for i, t in enumerate(outs)]
     gradients = [_seed(t, g, create_graph) for t, g in zip(outs, seeds)]
     asked = [_asked(t) for t in ins]
     retain = create_graph if retain_graph is None else retain_graph

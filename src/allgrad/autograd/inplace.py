@@ -13,7 +13,7 @@ import numpy as np
 
 from allgrad.autograd.explain import broadcast_shape, explained
 from allgrad.autograd.node import Node
-from allgrad.autograd.record import Variable, edge, note_trace, put_node, refresh, run
+from allgrad.autograd.record import Variable, edge, note_trace, put_node, refresh, run, untracked_error
 from allgrad.autograd.saved import save
 from allgrad.context import ctx
 from allgrad.errors import DtypeError, InplaceError, ShapeError
@@ -64,10 +64,11 @@ def check_inplace(x: Variable, name: str, others: tuple[Any, ...] = ()) -> None:
     if not ctx.grad_enabled:
         return
     view = x._view
-    wants = edge(x) is not None
+    # A view made under no_grad has no edge of its own, but what it views has a history to be kept right.
+    wants = edge(x) is not None or (view is not None and edge(view.base) is not None)
     if view is not None and (wants or any(isinstance(o, Variable) and edge(o) is not None for o in others)):
         if view.untracked:
-            raise InplaceError(f"{_UNTRACKED[view.untracked]} ({name})")
+            raise untracked_error(x, name)
         if wants and view.base._node is None:
             raise InplaceError(
                 f"a view of a leaf Variable that requires grad is being used in an in-place operation ({name}). "
@@ -78,18 +79,6 @@ def check_inplace(x: Variable, name: str, others: tuple[Any, ...] = ()) -> None:
             f"a leaf Variable that requires grad is being used in an in-place operation ({name}). "
             "Put it under torch.no_grad(), or change a copy"
         )
-
-
-_UNTRACKED = {
-    "no_grad": "A view was created in no_grad mode and is being modified inplace with grad mode enabled. This view is "
-    "not tracked; create it with grad mode enabled, or modify it under no_grad too",
-    "multi": "A view is being modified inplace that is the output of a function that returns multiple views. Such "
-    "functions do not allow the output views to be modified inplace. You should replace the inplace operation by an "
-    "out-of-place one",
-    "function": "A view is being modified inplace that was created inside a custom Function (or because an input was "
-    "returned as-is), and the autograd logic to handle view+inplace would override the custom backward associated with "
-    "the custom Function, leading to incorrect gradients. You can fix this by cloning the output of the Function",
-}
 
 
 def apply_inplace(op: Op, x: Any, others: tuple[Any, ...] = (), meta: dict[str, Any] | None = None) -> Any:

@@ -71,7 +71,7 @@ class Node:
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
         """(node, output index) per input; leaves appear as AccumulateGrad; (None, 0) where no gradient flows."""
-        return tuple(_as_function(p) for p in self.parents)
+        return tuple(as_function(p) for p in self.parents)
 
     def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(grad_inputs, grad_outputs)`` after this node's backward; it may return new grad_inputs."""
@@ -138,12 +138,13 @@ class AccumulateGrad:
         return ()
 
 
-def _as_function(parent: Any) -> tuple[Any, int]:
+def as_function(parent: Any) -> tuple[Any, int]:
+    """An edge as ``next_functions`` shows it."""
     if parent is None:
         return (None, 0)
     if not isinstance(parent, Node):
         return (AccumulateGrad(parent), 0)
-    if parent.op is pick:
+    if parent.op is pick:  # an output of an op with several: users see that op's node
         return (parent.parents[0], parent.meta["index"])
     return (parent, 0)
 

@@ -76,13 +76,13 @@ def _joined(node: Node, saved: Sequence[Any]) -> list[Any]:
     joined = list(saved)
     for k, (kind, i) in enumerate(node.plan.keep):
         if kind == "input" and isinstance(saved[k], np.ndarray):
-            joined[k] = _join(saved[k], node.parents[i], node.version_of(i))
+            joined[k] = join(saved[k], node.parents[i], node.version_of(i))
         elif kind == "out" and not node.op.multi:
-            joined[k] = _join(saved[k], node, node.version_of(-1))
+            joined[k] = join(saved[k], node, node.version_of(-1))
         elif kind == "out":
             cells = [cell for cell, _, i in node.versions if i < 0]
             joined[k] = tuple(
-                _join(s, _output(node, j, s), cells[j] if j < len(cells) else None) for j, s in enumerate(saved[k])
+                join(s, _output(node, j, s), cells[j] if j < len(cells) else None) for j, s in enumerate(saved[k])
             )
     return joined
 
@@ -93,7 +93,8 @@ def _output(node: Node, j: int, a: Any) -> Node | None:
     return Node(pick, {"index": j}, pick.plan(1), (node,), a.shape, a.dtype)
 
 
-def _join(array: Any, parent: Any, version: list[Any] | None) -> Any:
+def join(array: Any, parent: Any, version: list[Any] | None) -> Any:
+    """A Tensor of a saved array whose gradient goes to ``parent``: a node, a leaf or nothing."""
     if isinstance(parent, Variable):
         if parent._a is array:
             return parent

@@ -10,11 +10,11 @@ import numpy as np
 
 from allgrad.autograd import value
 from allgrad.autograd.explain import explained
-from allgrad.autograd.node import Node, RemovableHandle, pick
+from allgrad.autograd.node import Node, RemovableHandle, as_function, pick
 from allgrad.autograd.saved import save
 from allgrad.autograd.value import Variable, View, wrap
 from allgrad.context import ctx
-from allgrad.errors import GradientError
+from allgrad.errors import GradientError, InplaceError
 from allgrad.ops.op import Op, aliases
 
 __all__ = [
@@ -51,6 +51,8 @@ def refresh(x: Variable) -> None:
     base = view.base
     if x._node is None and base._node is None and not base._rg:
         return
+    if view.untracked in ("multi", "function"):
+        raise untracked_error(x, None)
     view.version = x._version[0]
     if edge(base) is not None:
         mode, ctx.grad_enabled = ctx.grad_enabled, True
@@ -58,6 +60,29 @@ def refresh(x: Variable) -> None:
             put_node(x, view.of(base)._node)
         finally:
             ctx.grad_enabled = mode
+
+
+def untracked_error(x: Variable, name: str | None) -> InplaceError:
+    """Why autograd cannot follow an in-place change of the view ``x`` (by ``name``), or of its base (None)."""
+    node = x._node
+    output = "This Tensor" if node is None else f"Output {node.meta.get('index', 0)} of {as_function(node)[0].name()}"
+    how = (
+        f"is being modified inplace ({name})"
+        if name
+        else "its base or another view of its base has been modified inplace"
+    )
+    return InplaceError(f"{output} is a view and {how}. {_UNTRACKED[x._view.untracked]}")  # type: ignore[union-attr]
+
+
+_UNTRACKED = {
+    "no_grad": "This view was created in no_grad mode and is being modified inplace with grad mode enabled. It is not "
+    "tracked; make the view with grad mode enabled, or modify it under no_grad too.",
+    "multi": "This view is the output of a function that returns multiple views. Such functions do not allow the output "
+    "views to be modified inplace. You should replace the inplace operation by an out-of-place one.",
+    "function": "This view was created inside a custom Function (or because an input was returned as-is) and the "
+    "autograd logic to handle view+inplace would override the custom backward associated with the custom Function, "
+    "leading to incorrect gradients. You can fix this by cloning the output of the custom Function.",
+}
 
 
 def put_node(x: Variable, node: Node | None) -> None:

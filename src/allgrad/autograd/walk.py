@@ -26,6 +26,7 @@ from allgrad.autograd.value import Variable, wrap
 from allgrad.context import ctx
 from allgrad.errors import GradientError, ShapeError
 from allgrad.ops.op import TABLE
+from allgrad.ops.shape import slice_, unslice
 
 Gradients = dict[Any, Any]  # node or leaf -> its gradient so far: an array, or a Tensor under create_graph
 
@@ -128,6 +129,9 @@ class Walk:
             return
         if node.saved is FREED or node.versions:
             node.check_alive()
+        if op is slice_ and type(g) is np.ndarray and not node.post_hooks and not ctx.anomaly:
+            self._add_slice(parents[0], node.meta["index"], g)
+            return
         try:
             results = pull(node, g, self.create_graph, self.needed)
         except Exception as error:
@@ -143,17 +147,22 @@ class Walk:
         needed = self.needed
         add = self._add
         results.reverse()
-        for parent in parents:
-            if parent is None:
-                results.pop()
-                continue
-            # The list lets go of the gradient before it is added: what arrives alone can be summed in place.
-            if results[-1] is None or (needed is not None and parent not in needed):
-                results.pop()
-            else:
-                add(parent, results.pop())
-            if type(parent) is not Node:
-                self._report(parent)
+        try:
+            for parent in parents:
+                if parent is None:
+                    results.pop()
+                    continue
+                # The list lets go of the gradient before it is added: what arrives alone can be summed in place.
+                if results[-1] is None or (needed is not None and parent not in needed):
+                    results.pop()
+                else:
+                    add(parent, results.pop())
+                if type(parent) is not Node:
+                    self._report(parent)
+        except _WrongShape as wrong:
+            raise ShapeError(
+                f"Function {node.name()} returned an invalid gradient at index {len(parents) - len(results) - 1} - {wrong}"
+            ) from wrong.__cause__
 
     def _before(self, node: Node, g: Any) -> Any:
         """Hooks on the gradient of a node's output, and the Tensor that retains it."""
@@ -204,7 +213,7 @@ class Walk:
         else:
             shape, dtype = target._a.shape, target._a.dtype
         if g.shape != shape:
-            g = _unbroadcast(g, shape, target)
+            g = _unbroadcast(g, shape)
         if self.create_graph:
             if type(g) is np.ndarray or not isinstance(g, Variable):
                 g = wrap(g)
@@ -223,6 +232,18 @@ class Walk:
             grads[target] = g
         else:
             grads[target] = before + g
+
+    def _add_slice(self, target: Any, index: Any, g: Any) -> None:
+        """Add the gradient of a slice into one buffer: ``x[t]`` for all t costs what one gradient of x costs."""
+        before = self.grads.get(target)
+        if type(before) is not np.ndarray:
+            self._add(target, unslice(g, index=index, shape=(target if type(target) is Node else target._a).shape))
+        else:
+            if not (_summable(before) and getrefcount(before) == IN_DICT and base_alone(before)):
+                before = self.grads[target] = np.array(before)
+            before[index] += g
+        if type(target) is not Node:
+            self._report(target)
 
     def _report(self, leaf: Variable) -> None:
         """One more edge of a leaf is done; after the last its gradient is final."""
@@ -256,12 +277,12 @@ def _shown(g: Any) -> Any:
     return g if isinstance(g, Variable) else wrap(g)
 
 
-def _unbroadcast(g: Any, shape: tuple[int, ...], target: Any) -> Any:
+class _WrongShape(Exception):
+    """A gradient that does not broadcast from the shape of its target; the visit adds whose it is."""
+
+
+def _unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     try:
         return TABLE["sum_to"](g, shape=shape)
     except ValueError as error:
-        name = target.name() if isinstance(target, Node) else "a leaf"
-        raise ShapeError(
-            f"backward returned an invalid gradient for {name}: got {list(g.shape)} but expected shape "
-            f"compatible with {list(shape)}"
-        ) from error
+        raise _WrongShape(f"got {list(g.shape)} but expected shape compatible with {list(shape)}") from error

@@ -311,6 +311,10 @@ class TensorCore(Variable):
         """The Tensor that this one views, None if it owns its memory."""
         return None if self._view is None else self._view.base
 
+    def _is_view(self) -> bool:
+        """Whether it views the memory of another Tensor."""
+        return self._view is not None
+
     def clone(self, *, memory_format: Any = None) -> Any:
         """A copy, recorded."""
         return apply(clone_op, (self,), {})
