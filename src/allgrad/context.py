@@ -29,8 +29,6 @@ class ThreadContext(threading.local):
         # How many backward passes run inside each other, and what to call when the outermost is through.
         self.backward_depth = 0
         self.after_backward: list[Any] = []
-        # The communicator of this thread's default process group, None before init_process_group.
-        self.world: Any = None
         # The default generator; random.default_generator() makes it on first use.
         self.generator: Any = None
         # The communicator a launcher gave to this thread (a virtual rank), None for a plain thread.

@@ -69,6 +69,7 @@ class Communicator(ABC):
     host: str
     hosts: tuple[str, ...]
     nodes: int = 1
+    group: Any = None  # the default process group that the layer above made of this world
     algorithm: str = "ordered"  # or "library": MPI's own all-reduce, whose low bits depend on library and buffer
 
     def __init__(self) -> None:

@@ -38,21 +38,23 @@ class ProcessGroup:
 
 
 class _Process:
-    """The default group of a process, for its threads that are no virtual ranks."""
+    """Holds the default group of a process, for its threads that are no virtual ranks."""
 
-    world: ProcessGroup | None = None
+    group: ProcessGroup | None = None
+
+
+def _holder() -> Any:
+    """What the default group of this thread belongs to: its virtual rank, or the process."""
+    return _Process if ctx.launched is None else ctx.launched
 
 
 def _default() -> ProcessGroup | None:
-    found: ProcessGroup | None = ctx.world if ctx.launched is not None else _Process.world
+    found: ProcessGroup | None = _holder().group
     return found
 
 
 def _set_default(group: ProcessGroup | None) -> None:
-    if ctx.launched is not None:
-        ctx.world = group
-    else:
-        _Process.world = group
+    _holder().group = group
 
 
 def is_available() -> bool:
