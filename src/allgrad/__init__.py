@@ -5,11 +5,7 @@
 
 from __future__ import annotations
 
-# First, for loading the package allgrad.tensor would hide the function of the same name.
-from allgrad.tensor import Size, Tensor, device  # isort: skip
-
-import allgrad.tensor  # noqa: F401  (first, or the module would hide the function of that name)
-from allgrad import autograd
+from allgrad import autograd, linalg
 from allgrad.autograd.anomaly_mode import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from allgrad.autograd.modes import (
     enable_grad,
@@ -100,6 +96,23 @@ from allgrad.functions.joining import (
     vsplit,
     vstack,
 )
+from allgrad.functions.linalg import (
+    cholesky_inverse,
+    cholesky_of as cholesky,
+    cholesky_solve,
+    det,
+    inverse,
+    logdet,
+    matrix_power,
+    slogdet,
+    triangular_solve,
+)
+from allgrad.functions.linalg_factor import (
+    matrix_exp,
+    pinverse,
+    qr_of as qr,
+    svd_of as svd,
+)
 from allgrad.functions.matmul import (
     bmm,
     dot,
@@ -107,6 +120,26 @@ from allgrad.functions.matmul import (
     mm,
     mv,
     vdot,
+)
+from allgrad.functions.matmul_add import (
+    addbmm,
+    addmm,
+    addmv,
+    addr,
+    baddbmm,
+)
+from allgrad.functions.matmul_einsum import (
+    einsum,
+)
+from allgrad.functions.matmul_outer import (
+    chain_matmul,
+    cross,
+    ger,
+    inner,
+    kron,
+    outer,
+    tensordot,
+    trace,
 )
 from allgrad.functions.reduce import (
     all,
@@ -122,6 +155,14 @@ from allgrad.functions.reduce import (
     var,
     var_mean,
 )
+from allgrad.functions.reduce_count import (
+    bincount,
+    corrcoef,
+    cov,
+    dist,
+    histc,
+    histogram,
+)
 from allgrad.functions.reduce_extreme import (
     amax,
     amin,
@@ -134,6 +175,17 @@ from allgrad.functions.reduce_extreme import (
 from allgrad.functions.reduce_norm import (
     logsumexp,
     norm,
+)
+from allgrad.functions.scan import (
+    cummax,
+    cummin,
+    cumprod,
+    cumsum,
+    cumulative_trapezoid,
+    diff,
+    logcumsumexp,
+    trapezoid,
+    trapz,
 )
 from allgrad.functions.shape import (
     atleast_1d,
@@ -163,10 +215,17 @@ from allgrad.functions.softmax import (
 )
 from allgrad.functions.sort import (
     argsort,
+    kthvalue,
+    median,
+    mode,
     msort,
+    nanmedian,
+    nanquantile,
+    quantile,
     sort,
     topk,
 )
+from allgrad.tensor import Size, Tensor, device
 
 # Importing the package allgrad.tensor bound this name to the package; users mean the function.
 tensor = creation.tensor
@@ -185,6 +244,10 @@ __all__ = [
     "Size",
     "Tensor",
     "add",
+    "addbmm",
+    "addmm",
+    "addmv",
+    "addr",
     "all",
     "amax",
     "amin",
@@ -200,7 +263,9 @@ __all__ = [
     "atleast_2d",
     "atleast_3d",
     "autograd",
+    "baddbmm",
     "bfloat16",
+    "bincount",
     "bmm",
     "bool",
     "bool_",
@@ -208,12 +273,27 @@ __all__ = [
     "broadcast_tensors",
     "broadcast_to",
     "cat",
+    "chain_matmul",
+    "cholesky",
+    "cholesky_inverse",
+    "cholesky_solve",
     "chunk",
     "column_stack",
     "concat",
     "concatenate",
+    "corrcoef",
     "count_nonzero",
+    "cov",
+    "cross",
+    "cummax",
+    "cummin",
+    "cumprod",
+    "cumsum",
+    "cumulative_trapezoid",
+    "det",
     "device",
+    "diff",
+    "dist",
     "div",
     "divide",
     "dot",
@@ -221,6 +301,7 @@ __all__ = [
     "dsplit",
     "dstack",
     "dtype",
+    "einsum",
     "empty",
     "empty_like",
     "enable_grad",
@@ -236,32 +317,46 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "ger",
     "get_default_dtype",
     "half",
+    "histc",
+    "histogram",
     "hsplit",
     "hstack",
     "iinfo",
     "inference_mode",
+    "inner",
     "int",
-    "int8",
     "int16",
     "int32",
     "int64",
+    "int8",
+    "inverse",
     "is_anomaly_check_nan_enabled",
     "is_anomaly_enabled",
     "is_grad_enabled",
     "is_inference_mode_enabled",
+    "kron",
+    "kthvalue",
+    "linalg",
     "linspace",
     "log",
     "log_softmax",
+    "logcumsumexp",
+    "logdet",
     "logspace",
     "logsumexp",
     "long",
     "matmul",
+    "matrix_exp",
+    "matrix_power",
     "max",
     "mean",
+    "median",
     "min",
     "mm",
+    "mode",
     "moveaxis",
     "movedim",
     "msort",
@@ -269,6 +364,8 @@ __all__ = [
     "multiply",
     "mv",
     "nanmean",
+    "nanmedian",
+    "nanquantile",
     "nansum",
     "neg",
     "negative",
@@ -277,10 +374,14 @@ __all__ = [
     "numel",
     "ones",
     "ones_like",
+    "outer",
     "permute",
+    "pinverse",
     "pow",
     "prod",
     "promote_types",
+    "qr",
+    "quantile",
     "ravel",
     "relu",
     "reshape",
@@ -292,6 +393,7 @@ __all__ = [
     "set_grad_enabled",
     "short",
     "sigmoid",
+    "slogdet",
     "softmax",
     "sort",
     "split",
@@ -304,19 +406,25 @@ __all__ = [
     "sub",
     "subtract",
     "sum",
+    "svd",
     "swapaxes",
     "swapdims",
     "t",
     "tanh",
     "tensor",
     "tensor_split",
+    "tensordot",
     "topk",
+    "trace",
     "transpose",
+    "trapezoid",
+    "trapz",
+    "triangular_solve",
     "true_divide",
-    "uint8",
     "uint16",
     "uint32",
     "uint64",
+    "uint8",
     "unbind",
     "unflatten",
     "unsqueeze",

@@ -9,6 +9,7 @@
     │   ├── GraphFreedError                               a second backward through a freed graph
     │   ├── InplaceError                                  a saved value was changed before backward
     │   └── NoGradientRuleError                           an operation has no derivative
+    ├── LinAlgError       (RuntimeError)                  a matrix has no inverse or no such factorization
     ├── UnsupportedError  (NotImplementedError, RuntimeError)  PyTorch has it, allgrad says that it has not
     ├── MissingPackageError (ImportError)                 an optional package is not installed
     ├── CheckpointError   (RuntimeError)                  a file is damaged, foreign or unsafe
@@ -60,6 +61,10 @@ class InplaceError(GradientError):
 
 class NoGradientRuleError(GradientError):
     """An operation on the path has no derivative for the argument asked for."""
+
+
+class LinAlgError(AllgradError, RuntimeError):
+    """A matrix has no inverse or no such factorization."""
 
 
 class UnsupportedError(AllgradError, NotImplementedError, RuntimeError):

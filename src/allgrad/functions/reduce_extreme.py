@@ -10,7 +10,7 @@ from allgrad.functions import return_types
 from allgrad.functions.dims import numpy_names, one_dim, some_dims, tensor_of
 from allgrad.functions.promote import binary, into
 from allgrad.ops import reduce_extreme as ops
-from allgrad.ops.op import TABLE
+from allgrad.ops.compare_choice import maximum, minimum
 
 
 def _full(op: Any, input: Any, name: str) -> Any:
@@ -39,12 +39,14 @@ def pair(kind: Any, found: tuple[Any, Any], out: Any) -> Any:
     return kind(*found)
 
 
-def _extreme(input: Any, dim: Any, keepdim: bool, other: Any, out: Any, name: str, full: Any, by_dim: Any) -> Any:
+def _extreme(
+    input: Any, dim: Any, keepdim: bool, other: Any, out: Any, name: str, full: Any, by_dim: Any, elementwise: Any
+) -> Any:
     input = tensor_of(input, name)
     if isinstance(dim, Variable):
         dim, other = None, dim
     if other is not None:
-        return into(binary(TABLE[name + "imum"], input, other), out)
+        return into(binary(elementwise, input, other), out)
     if dim is None:
         return into(_full(full, input, name), out)
     meta = {"dim": nonempty_dim(input, dim, name), "keepdim": keepdim}
@@ -60,13 +62,13 @@ def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
     >>> indices
     tensor([1, 0])
     """
-    return _extreme(input, dim, keepdim, other, out, "max", ops.amax, ops.max_dim)
+    return _extreme(input, dim, keepdim, other, out, "max", ops.amax, ops.max_dim, maximum)
 
 
 @numpy_names
 def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None, out: Any = None) -> Any:
     """``min(x)``: the smallest; ``min(x, dim)``: (values, indices); ``min(x, other)``: elementwise."""
-    return _extreme(input, dim, keepdim, other, out, "min", ops.amin, ops.min_dim)
+    return _extreme(input, dim, keepdim, other, out, "min", ops.amin, ops.min_dim, minimum)
 
 
 def _over_dims(op: Any, input: Any, dim: Any, keepdim: bool) -> Any:

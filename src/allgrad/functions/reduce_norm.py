@@ -7,6 +7,7 @@ from typing import Any
 from allgrad.autograd.record import apply
 from allgrad.errors import DtypeError
 from allgrad.functions.dims import in_dtype, numpy_names, scalar_name, some_dims, tensor_of
+from allgrad.functions.linalg_norm import matrix_norm
 from allgrad.functions.promote import floating, into
 from allgrad.ops.reduce_norm import vector_norm as norm_op
 from allgrad.ops.softmax import logsumexp as logsumexp_op
@@ -19,8 +20,6 @@ def norm(
     """The p-norm over ``dim``: "fro" (as 2), "nuc" (sum of singular values), or a number."""
     input = in_dtype(tensor_of(input, "norm"), dtype)
     if p == "nuc":
-        from allgrad.functions.linalg_norm import matrix_norm  # its floor-mate imports this module
-
         return matrix_norm(input, "nuc", (-2, -1) if dim is None else dim, keepdim, out=out)
     if input._a.dtype.kind in "iub":
         raise DtypeError(

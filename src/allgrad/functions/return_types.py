@@ -73,3 +73,88 @@ class histogram(NamedTuple):
     bin_edges: Any
 
     __repr__ = _show
+
+
+class linalg_inv_ex(NamedTuple):
+    """Of ``linalg.inv_ex``."""
+
+    inverse: Any
+    info: Any
+
+    __repr__ = _show
+
+
+class triangular_solve(NamedTuple):
+    """Of ``triangular_solve``."""
+
+    solution: Any
+    cloned_coefficient: Any
+
+    __repr__ = _show
+
+
+class linalg_slogdet(NamedTuple):
+    """Of ``linalg.slogdet``."""
+
+    sign: Any
+    logabsdet: Any
+
+    __repr__ = _show
+
+
+class linalg_cholesky_ex(NamedTuple):
+    """Of ``linalg.cholesky_ex``."""
+
+    L: Any
+    info: Any
+
+    __repr__ = _show
+
+
+class linalg_qr(NamedTuple):
+    """Of ``linalg.qr``."""
+
+    Q: Any
+    R: Any
+
+    __repr__ = _show
+
+
+class linalg_svd(NamedTuple):
+    """Of ``linalg.svd``."""
+
+    U: Any
+    S: Any
+    Vh: Any
+
+    __repr__ = _show
+
+
+class svd(NamedTuple):
+    """Of ``svd``."""
+
+    U: Any
+    S: Any
+    V: Any
+
+    __repr__ = _show
+
+
+class linalg_eigh(NamedTuple):
+    """Of ``linalg.eigh``."""
+
+    eigenvalues: Any
+    eigenvectors: Any
+
+    __repr__ = _show
+
+
+class linalg_lstsq(NamedTuple):
+    """Of ``linalg.lstsq``."""
+
+    solution: Any
+    residuals: Any
+    rank: Any
+    singular_values: Any
+
+    __repr__ = _show

@@ -1,4 +1,4 @@
-"""Matrix products."""
+"""Matrix products.  Transposed operands go to BLAS as they are; a batch against one matrix is one tall product."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from allgrad.ops.op import op
+from allgrad.ops.reduce_fast import is_half
 from allgrad.ops.shape import sum_to, transpose
 
 Array = Any
@@ -15,11 +16,16 @@ Array = Any
 @op
 def matmul(a: Array, b: Array) -> Array:
     """Batched product of matrices, both at least 2-D: (..., n, k), (..., k, m) -> (..., n, m)."""
+    if is_half(a.dtype):
+        # NumPy has no product of halves worth the name.
+        return np.matmul(a.astype(np.float32), b.astype(np.float32)).astype(a.dtype)
+    if b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous:
+        return np.matmul(a.reshape(-1, a.shape[-1]), b).reshape(a.shape[:-1] + b.shape[-1:])
     return np.matmul(a, b)
 
 
 def _matmul_a(g: Array, b: Array, a_shape: Any) -> Array:
-    return sum_to(matmul(g, transpose(b, dim0=-1, dim1=-2)), shape=a_shape)
+    return sum_to(matmul(g, transpose(b, dim0=-1, dim1=-2)), shape=tuple(a_shape))
 
 
 def _matmul_b(g: Array, a: Array, b_shape: Any) -> Array:
@@ -27,7 +33,7 @@ def _matmul_b(g: Array, a: Array, b_shape: Any) -> Array:
         # One tall product instead of a batch of products and a sum.
         rows = a.reshape(-1, a.shape[-1])
         return matmul(transpose(rows, dim0=0, dim1=1), g.reshape(-1, g.shape[-1]))
-    return sum_to(matmul(transpose(a, dim0=-1, dim1=-2), g), shape=b_shape)
+    return sum_to(matmul(transpose(a, dim0=-1, dim1=-2), g), shape=tuple(b_shape))
 
 
 matmul.pull(a=_matmul_a, b=_matmul_b)
@@ -36,7 +42,12 @@ matmul.pull(a=_matmul_a, b=_matmul_b)
 @op
 def linear(x: Array, weight: Array, bias: Array = None) -> Array:
     """``x @ weight.T + bias``: (..., in), (out, in), (out,) -> (..., out)."""
-    y = np.matmul(x, weight.T)
+    if is_half(x.dtype):
+        y = matmul(x.reshape(-1, x.shape[-1]), weight.T).reshape(x.shape[:-1] + weight.shape[:1])
+    elif x.ndim > 2 and x.flags.c_contiguous:
+        y = np.matmul(x.reshape(-1, x.shape[-1]), weight.T).reshape(x.shape[:-1] + weight.shape[:1])
+    else:
+        y = np.matmul(x, weight.T)
     if bias is not None:
         y += bias
     return y
@@ -51,3 +62,22 @@ def _linear_weight(g: Array, x: Array) -> Array:
 
 
 linear.pull(x=_linear_x, weight=_linear_weight, bias=lambda g: g)
+
+
+@op
+def add_matmul(x: Array, a: Array, b: Array, *, beta: float = 1, alpha: float = 1) -> Array:
+    """``beta * x + alpha * a @ b``; with beta 0 not even a nan of x counts."""
+    y = matmul(a, b)
+    if alpha != 1:
+        y *= y.dtype.type(alpha)
+    if beta == 0:
+        return y
+    y += x if beta == 1 else x * x.dtype.type(beta)
+    return y
+
+
+add_matmul.pull(
+    x=lambda g, *, beta: g if beta == 1 else g * beta,
+    a=lambda g, b, a_shape, *, alpha: _matmul_a(g if alpha == 1 else g * alpha, b, a_shape),
+    b=lambda g, a, b_shape, *, alpha: _matmul_b(g if alpha == 1 else g * alpha, a, b_shape),
+)

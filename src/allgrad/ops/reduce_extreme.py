@@ -9,8 +9,7 @@ import numpy as np
 from allgrad.ops.op import normal_axes, op
 from allgrad.ops.reduce import kept, widen
 from allgrad.ops.reduce_fast import largest
-from allgrad.ops.shape import reshape
-from allgrad.ops.sort import put_along
+from allgrad.ops.sort import one_picked, picked_at
 
 Array = Any
 
@@ -62,31 +61,21 @@ def argmin(x: Array, *, dim: int | None = None, keepdim: bool = False) -> Array:
     return np.argmin(x, axis=dim, keepdims=keepdim)
 
 
-def _with_place(x: Array, place: Array, dim: int, keepdim: bool) -> tuple[Array, Array]:
-    values = np.take_along_axis(x, place, axis=dim) if x.ndim else x.copy()
-    if keepdim or not x.ndim:
-        return values, place
-    return np.squeeze(values, dim), np.squeeze(place, dim)
-
-
 @op(multi=True)
 def max_dim(x: Array, *, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
     """Maximum along one axis and its place."""
-    return _with_place(x, np.argmax(x, axis=dim, keepdims=x.ndim > 0), dim, keepdim)
+    if not x.ndim:
+        return x.copy(), np.zeros((), np.int64)
+    return picked_at(x, np.argmax(x, axis=dim, keepdims=True), dim, keepdim)
 
 
 @op(multi=True)
 def min_dim(x: Array, *, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
     """Minimum along one axis and its place."""
-    return _with_place(x, np.argmin(x, axis=dim, keepdims=x.ndim > 0), dim, keepdim)
+    if not x.ndim:
+        return x.copy(), np.zeros((), np.int64)
+    return picked_at(x, np.argmin(x, axis=dim, keepdims=True), dim, keepdim)
 
 
-def one_place(gs: Any, out: Any, x_shape: Any, *, dim: int) -> Any:
-    """The gradient of an op that picks one element along ``dim``: all of it to that element."""
-    shape = kept(x_shape, dim)
-    g, place = reshape(gs[0], shape=shape), reshape(out[1], shape=shape)
-    return (put_along(g, place, shape=tuple(x_shape), dim=dim),)
-
-
-max_dim.pull_all(one_place)
-min_dim.pull_all(one_place)
+max_dim.pull_all(one_picked)
+min_dim.pull_all(one_picked)

@@ -7,27 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from allgrad.ops.math import abs_, sign
 from allgrad.ops.op import normal_axes, op
 from allgrad.ops.reduce import inverse_or_zero, widen
 from allgrad.ops.reduce_extreme import even_shares
 from allgrad.ops.reduce_fast import is_half, total
 
 Array = Any
-
-
-@op
-def direction(x: Array) -> Array:
-    """-1, 0 or 1: the derivative of ``abs``, a constant."""
-    return np.sign(x)
-
-
-@op(name="magnitude")
-def magnitude(x: Array) -> Array:
-    """``|x|``; derivative 0 at 0."""
-    return np.abs(x)
-
-
-magnitude.pull(x=lambda g, x: g * direction(x))
 
 
 @op
@@ -40,7 +26,7 @@ def abs_pow(x: Array, *, exponent: float) -> Array:
     return y
 
 
-abs_pow.pull(x=lambda g, x, *, exponent: g * abs_pow(x, exponent=exponent - 1) * direction(x) * exponent)
+abs_pow.pull(x=lambda g, x, *, exponent: g * abs_pow(x, exponent=exponent - 1) * sign(x) * exponent)
 
 
 @op
@@ -69,13 +55,13 @@ def _vector_norm_x(g: Array, x: Array, out: Array, *, ord: float, dim: Any) -> A
     if ord == 0:
         return x * 0
     if ord == 1:
-        return widen(g, shape, dim) * direction(x)
+        return widen(g, shape, dim) * sign(x)
     if ord == 2:
         return x * widen(g * inverse_or_zero(out), shape, dim)
     if math.isinf(ord):
-        return widen(g, shape, dim) * direction(x) * even_shares(magnitude(x), out, dim=dim)
+        return widen(g, shape, dim) * sign(x) * even_shares(abs_(x), out, dim=dim)
     scale = widen(g * abs_pow(out, exponent=1 - ord), shape, dim)
-    return direction(x) * abs_pow(x, exponent=ord - 1) * scale
+    return sign(x) * abs_pow(x, exponent=ord - 1) * scale
 
 
 vector_norm.pull(x=_vector_norm_x)

@@ -7,38 +7,21 @@ from typing import Any
 import numpy as np
 
 from allgrad.ops.op import op
+from allgrad.ops.scatter import gather, places
+from allgrad.ops.shape import reshape
 
 Array = Any
 
 
 @op
-def take_along(x: Array, index: Array, *, dim: int) -> Array:
-    """``x`` at ``index`` along ``dim``; the other axes of both agree."""
-    return np.take_along_axis(x, index, axis=dim) if x.ndim else x.copy()
-
-
-@op
 def put_along(x: Array, index: Array, *, shape: tuple[int, ...], dim: int) -> Array:
-    """Zeros of ``shape`` with ``x`` added at ``index`` along ``dim``: the adjoint of ``take_along``."""
-    if not x.ndim:
-        return x.copy()
+    """Zeros of ``shape`` with ``x`` at ``index`` along ``dim``, where no place is named twice."""
     y = np.zeros(shape, x.dtype)
-    if index.shape[dim] == 1 or _no_repeats(index, dim):
-        np.put_along_axis(y, index, x, axis=dim)
-        return y
-    places = [np.arange(n).reshape((-1,) + (1,) * (x.ndim - 1 - i)) for i, n in enumerate(index.shape)]
-    places[dim] = index
-    np.add.at(y, tuple(places), x)
+    y.reshape(-1)[places(index, shape, dim)] = x
     return y
 
 
-def _no_repeats(index: Array, dim: int) -> bool:
-    ordered = np.sort(index, axis=dim)
-    return not (np.diff(ordered, axis=dim) == 0).any()
-
-
-take_along.pull(x=lambda g, index, x_shape, *, dim: put_along(g, index, shape=tuple(x_shape), dim=dim))
-put_along.pull(x=lambda g, index, *, dim: take_along(g, index, dim=dim))
+put_along.pull(x=lambda g, index, *, dim: gather(g, index, dim=dim))
 
 
 def order(x: Array, dim: int, descending: bool) -> Array:
@@ -90,3 +73,75 @@ def picked(gs: Any, out: Any, x_shape: Any, *, dim: int) -> Any:
 
 sort.pull_all(picked)
 topk.pull_all(picked)
+
+
+def _ranked(x: Array, rank: int, dim: int, keepdim: bool) -> tuple[Array, Array]:
+    """The element of that rank along ``dim``, and the first place where it stands."""
+    if not x.ndim:
+        return x.copy(), np.zeros((), np.int64)
+    place = np.argpartition(x, rank, axis=dim).take([rank], axis=dim)
+    return picked_at(x, place, dim, keepdim)
+
+
+def picked_at(x: Array, place: Array, dim: int, keepdim: bool) -> tuple[Array, Array]:
+    """Values at ``place`` (of length one along ``dim``), and the places."""
+    values = np.take_along_axis(x, place, axis=dim)
+    return (values, place) if keepdim else (np.squeeze(values, dim), np.squeeze(place, dim))
+
+
+@op(multi=True)
+def kthvalue(x: Array, *, k: int, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
+    """The k-th smallest along ``dim``, counted from 1, and a place where it stands; nan counts as the largest."""
+    return _ranked(x, k - 1, dim, keepdim)
+
+
+@op(multi=True)
+def median(x: Array, *, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
+    """The lower of the two middle elements along ``dim``, and a place; nan if there is one."""
+    if not x.ndim:
+        return x.copy(), np.zeros((), np.int64)
+    place = np.argpartition(x, (x.shape[dim] - 1) // 2, axis=dim).take([(x.shape[dim] - 1) // 2], axis=dim)
+    if x.dtype.kind not in "iub":
+        bad = x != x
+        if bad.any():
+            place = np.where(bad.any(axis=dim, keepdims=True), bad.argmax(axis=dim, keepdims=True), place)
+    return picked_at(x, place, dim, keepdim)
+
+
+@op(multi=True)
+def nanmedian(x: Array, *, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
+    """The lower middle element of those that are not nan along ``dim``, and a place."""
+    if not x.ndim:
+        return x.copy(), np.zeros((), np.int64)
+    there = (x == x).sum(axis=dim, keepdims=True)
+    place = np.take_along_axis(np.argsort(x, axis=dim, kind="stable"), np.maximum(there - 1, 0) // 2, axis=dim)
+    return picked_at(x, place, dim, keepdim)
+
+
+@op(multi=True)
+def mode(x: Array, *, dim: int, keepdim: bool = False) -> tuple[Array, Array]:
+    """The most frequent value along ``dim``, of several the smallest, and the last place where it stands."""
+    if not x.ndim:
+        return x.copy(), np.zeros((), np.int64)
+    index = np.argsort(x, axis=dim, kind="stable")
+    ordered = np.moveaxis(np.take_along_axis(x, index, axis=dim), dim, -1)
+    n = ordered.shape[-1]
+    starts = np.ones(ordered.shape, bool)
+    starts[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
+    run = np.arange(n) - np.maximum.accumulate(np.where(starts, np.arange(n), 0), axis=-1)
+    # The end of the longest run; argmax takes the first of equally long ones, which holds the smallest value.
+    end = np.moveaxis(run.argmax(axis=-1, keepdims=True), -1, dim)
+    return picked_at(x, np.take_along_axis(index, end, axis=dim), dim, keepdim)
+
+
+def one_picked(gs: Any, out: Any, x_shape: Any, *, dim: int) -> Any:
+    """The gradient of an op that picks one element along ``dim``: all of it to that element."""
+    shape = tuple(1 if i == dim else n for i, n in enumerate(x_shape))
+    g, place = reshape(gs[0], shape=shape), reshape(out[1], shape=shape)
+    return (put_along(g, place, shape=tuple(x_shape), dim=dim),)
+
+
+kthvalue.pull_all(one_picked)
+median.pull_all(one_picked)
+nanmedian.pull_all(one_picked)
+mode.pull_all(one_picked)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from allgrad.autograd.inplace import apply_inplace
 from allgrad.autograd.record import Variable
 from allgrad.functions import reduce as r
+from allgrad.functions import reduce_count as h
 from allgrad.functions import reduce_extreme as e
 from allgrad.functions import reduce_norm as n
+from allgrad.functions import scan as c
 from allgrad.functions import softmax as s
 from allgrad.functions import sort as o
+from allgrad.functions.dims import one_dim
+from allgrad.ops import scan
 
 
 class ReduceMethods(Variable):
@@ -38,3 +45,26 @@ class ReduceMethods(Variable):
     argsort = o.argsort
     msort = o.msort
     topk = o.topk
+    kthvalue = o.kthvalue
+    median = o.median
+    nanmedian = o.nanmedian
+    mode = o.mode
+    quantile = o.quantile
+    nanquantile = o.nanquantile
+    histc = h.histc
+    histogram = h.histogram
+    bincount = h.bincount
+    cumsum = c.cumsum
+    cumprod = c.cumprod
+    logcumsumexp = c.logcumsumexp
+    cummax = c.cummax
+    cummin = c.cummin
+    diff = c.diff
+
+    def cumsum_(self, dim: int) -> Any:
+        """The running sum along ``dim``, in place."""
+        return apply_inplace(scan.cumsum, self, (), {"dim": one_dim(dim, self._a.ndim, "cumsum_")})
+
+    def cumprod_(self, dim: int) -> Any:
+        """The running product along ``dim``, in place."""
+        return apply_inplace(scan.cumprod, self, (), {"dim": one_dim(dim, self._a.ndim, "cumprod_")})
