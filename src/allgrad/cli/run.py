@@ -98,7 +98,7 @@ def execute(arguments: argparse.Namespace) -> int:
     added[DIRECTORY_VARIABLE] = str(job.directory)
     try:
         command = plan_command(launcher, plan, added, os.environ)
-        return supervise(command, {**os.environ, **added}, job)
+        return supervise(command, {**os.environ, **added}, job, launcher.family)
     finally:
         job.remove()
 

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from allgrad.cli.job import Job
@@ -25,6 +25,7 @@ FORWARDED = ENDING | {signal.SIGUSR1, signal.SIGUSR2}
 GRACE_S = {signal.SIGINT: 1.5, signal.SIGHUP: 20.0, signal.SIGTERM: 20.0}
 FAILED_GRACE_S = 1.0  # after a rank has reported its failure: MPICH does not notice one that fails before MPI_Init
 KILL_GRACE_S = 1.5  # between SIGTERM to mpirun and SIGKILL to everything
+STRAGGLER_GRACE_S = 1.0  # for what the ranks left running, after all of them have ended well
 POLL_S = 0.25
 
 UNFINISHED = 1  # exit code of a job that says 0 without having come to its end
@@ -32,9 +33,17 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
 
-def supervise(command: Sequence[str], environment: Mapping[str, str], job: Job) -> int:
-    """Run ``command`` to its end and return the exit code of the job; non-zero unless rank 0 came to the end."""
-    supervisor = _Supervisor(command, environment, job)
+# What mpirun gets when this launcher is killed.  Open MPI's ends the job in order; MPICH's would wait for ranks that
+# ignore SIGTERM, but when it dies, its helpers and then the ranks die too (bootstrap.die_with_parent).
+ORPHANED = {"openmpi": signal.SIGTERM, "mpich": signal.SIGKILL}
+
+
+def supervise(command: Sequence[str], environment: Mapping[str, str], job: Job, family: str) -> int:
+    """Run ``command`` to its end and return the exit code of the job; non-zero unless rank 0 came to the end.
+
+    ``family`` is the make of its ``mpirun``.
+    """
+    supervisor = _Supervisor(command, environment, job, ORPHANED[family])
     code = supervisor.wait()
     failure = job.failure()
     if failure is not None:
@@ -70,11 +79,12 @@ def _meaning(code: int) -> str:
 class _Supervisor:
     """The running job; ``ending`` is the first signal that asked it to end."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], job: Job) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], job: Job, orphaned: int) -> None:
         self.job = job
         self.ending: signal.Signals | None = None
         self.stage = 0  # how far the job has been pushed: 1 asked to end, 2 mpirun was told, 3 killed
         self.deadline: float | None = None  # when to push further
+        self.stragglers_until: float | None = None
         # What is ignored stays so: nohup ignores SIGHUP, a shell ignores SIGINT for its background jobs.
         self.taken = {number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN}
         self.taken.add(signal.SIGCHLD)
@@ -84,8 +94,7 @@ class _Supervisor:
 
         def in_child() -> None:
             if hasattr(self.libc, "prctl"):
-                # mpirun itself knows best how to end a job on several nodes, so TERM rather than KILL.
-                self.libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+                self.libc.prctl(PR_SET_PDEATHSIG, orphaned)
                 if os.getppid() != me:
                     os._exit(1)
             signal.pthread_sigmask(signal.SIG_SETMASK, self.unblocked)
@@ -110,6 +119,8 @@ class _Supervisor:
                     self.pass_on(signal.Signals(received.si_signo))
                 if self.stage == 0 and self.job.failure() is not None:
                     self.stage, self.deadline = 1, time.monotonic() + FAILED_GRACE_S
+                elif self.job.finished and not self.job.local_processes():
+                    self.end_stragglers()
                 if self.deadline is not None and time.monotonic() > self.deadline:
                     self.push()
         finally:
@@ -141,10 +152,24 @@ class _Supervisor:
         if self.stage == 2:
             self.mpirun.terminate()
         else:
-            for pid in [*self.job.local_processes().values(), self.mpirun.pid]:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            self.kill([*self.job.local_processes().values(), self.mpirun.pid])
         self.deadline = time.monotonic() + KILL_GRACE_S
+
+    def end_stragglers(self) -> None:
+        """The ranks have ended well, but ``mpirun`` has not: perhaps a child of theirs still holds their output.
+
+        Open MPI's waits for the end of every stream, for ever.  Children whose parent has died are ours now.
+        """
+        if self.stragglers_until is None:
+            self.stragglers_until = time.monotonic() + STRAGGLER_GRACE_S
+        elif time.monotonic() > self.stragglers_until:
+            self.kill(pid for pid in _children(os.getpid()) if pid != self.mpirun.pid)
+
+    def kill(self, processes: Iterable[int]) -> None:
+        """SIGKILL, whether they still live or not."""
+        for pid in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def reap(self) -> bool:
         """Collect ended children, adopted ones too; True once ``mpirun`` has ended."""
@@ -163,9 +188,7 @@ class _Supervisor:
         until = time.monotonic() + 0.5
         while children := _children(os.getpid()):
             if time.monotonic() > until:
-                for pid in children:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+                self.kill(children)
             self.reap()
             time.sleep(0.01)
 
