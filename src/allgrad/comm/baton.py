@@ -14,6 +14,8 @@ from collections.abc import Callable
 from allgrad.comm.agreement import name_ranks
 from allgrad.errors import MismatchError, RankFailedError
 
+_PATIENCE = 2000
+
 
 class Baton:
     """The turn of ``size`` ranks; round robin, or drawn from ``schedule_seed`` to try other orders."""
@@ -25,25 +27,37 @@ class Baton:
         self.left: dict[int, str] = {}  # ranks whose program ended, and how
         self.waits: dict[int, tuple[Callable[[], bool], str]] = {}  # rank -> (may it go on?, where it waits)
         self.failed: tuple[int, BaseException] | None = None  # the first rank that raised
+        self.asked_in_vain = 0
         self.stuck: str = ""  # why nobody could go on, once nobody could
 
     def wait_until(self, rank: int, ready: Callable[[], bool], where: str) -> None:
         """Let the others run until ``ready()``; MismatchError if that can never be, RankFailedError if a rank raised."""
-        while True:
+        while not ready():
             self.check(rank)
-            if ready():
-                return
             self.waits[rank] = (ready, where)
             try:
                 self._pass_on(rank)
             finally:
                 self.waits.pop(rank, None)
 
-    def yield_turn(self, rank: int) -> None:
-        """Let another rank run if one can."""
+    def yield_turn(self, rank: int, where: str = "") -> None:
+        """Let another rank run if one can.  ``where`` names what this rank asks for and has not got.
+
+        Asking for ever is waiting too: MismatchError once all have asked in vain for long.
+        """
         self.check(rank)
+        if where:
+            self.asked_in_vain += 1
+            self.waits[rank] = (lambda: True, where)
+            if self.asked_in_vain > _PATIENCE * self.size:
+                self._declare_stuck()
         self._pass_on(rank)
+        self.waits.pop(rank, None)
         self.check(rank)
+
+    def moved(self) -> None:
+        """Something happened that another rank may wait for."""
+        self.asked_in_vain = 0
 
     def check(self, rank: int) -> None:
         """Raise here what ends the whole world: a failed rank, or a deadlock."""
@@ -56,6 +70,7 @@ class Baton:
     def leave(self, rank: int, how: str) -> None:
         """The rank's program has ended; the turn goes to another one."""
         self.left[rank] = how
+        self.moved()
         following = self._choose(rank)
         if following is None and len(self.left) < self.size:
             self._declare_stuck()

@@ -26,7 +26,7 @@ class MailWork(Work):
 
     def test(self) -> bool:
         if not self.done:
-            self._baton.yield_turn(self._me)
+            self._baton.yield_turn(self._me, self._where)
         if self.done:
             self.wait()
         return self.done

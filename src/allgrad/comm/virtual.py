@@ -60,6 +60,7 @@ class VirtualCommunicator(Communicator):
     def _arrive(self, call: Call, thing: Any, finish: Callable[[list[Any]], list[Any]]) -> Meeting:
         """Bring ``thing``; the last rank to arrive runs ``finish(things in rank order)`` -> one result per rank."""
         self._baton.check(self._me)
+        self._baton.moved()
         meeting = self._group.meetings.setdefault(call.sequence, Meeting())
         meeting.calls[self.rank] = call.text()
         meeting.brought[self.rank] = thing
@@ -195,12 +196,14 @@ class VirtualCommunicator(Communicator):
 
     def _isend(self, flat: Array, peer: int, tag: int) -> Work:
         where = f"send({flat.dtype}, {flat.size}) to rank {peer}, tag {tag}"
+        self._baton.moved()
         work = MailWork(self._baton, self._me, flat, peer, where)
         self._group.office.send(self.rank, peer, tag, work)
         return work
 
     def _irecv(self, flat: Array, peer: int | None, tag: int) -> Work:
         where = f"recv({flat.dtype}, {flat.size}) from {'any rank' if peer is None else f'rank {peer}'}, tag {tag}"
+        self._baton.moved()
         work = MailWork(self._baton, self._me, flat, peer, where)
         self._group.office.receive(self.rank, tag, work)
         return work
@@ -245,7 +248,7 @@ class VirtualWork(Work):
 
     def test(self) -> bool:
         if not self._taken and self._meeting.results is None and not self._meeting.error:
-            self._comm._baton.yield_turn(self._comm._me)
+            self._comm._baton.yield_turn(self._comm._me, self._call.text())
             if self._meeting.results is None and not self._meeting.error:
                 return False
         self.wait()
