@@ -1,7 +1,25 @@
 """The layer between ranks, under PyTorch's names."""
 
-from allgrad.distributed.collectives import ReduceOp, all_gather, all_reduce, barrier, broadcast
-from allgrad.distributed.ddp import DistributedDataParallel
+from allgrad.distributed.collectives import (
+    ReduceOp,
+    WorkHandle,
+    all_gather,
+    all_gather_into_tensor,
+    all_reduce,
+    all_to_all,
+    all_to_all_single,
+    barrier,
+    broadcast,
+    gather,
+    monitored_barrier,
+    reduce,
+    reduce_scatter,
+    reduce_scatter_tensor,
+    scatter,
+)
+from allgrad.distributed.ddp import (
+    DistributedDataParallel,
+)
 from allgrad.distributed.group import (
     GroupMember,
     ProcessGroup,
@@ -22,17 +40,44 @@ from allgrad.distributed.group import (
     is_torchelastic_launched,
     new_group,
 )
+from allgrad.distributed.objects import (
+    all_gather_object,
+    broadcast_object_list,
+    gather_object,
+    scatter_object_list,
+)
+from allgrad.distributed.point_to_point import (
+    P2POp,
+    batch_isend_irecv,
+    irecv,
+    isend,
+    recv,
+    send,
+)
+
+Work = WorkHandle
 
 __all__ = [
     "DistributedDataParallel",
     "GroupMember",
+    "P2POp",
     "ProcessGroup",
     "ReduceOp",
+    "Work",
+    "WorkHandle",
     "all_gather",
+    "all_gather_into_tensor",
+    "all_gather_object",
     "all_reduce",
+    "all_to_all",
+    "all_to_all_single",
     "barrier",
+    "batch_isend_irecv",
     "broadcast",
+    "broadcast_object_list",
     "destroy_process_group",
+    "gather",
+    "gather_object",
     "get_backend",
     "get_global_rank",
     "get_group_rank",
@@ -41,11 +86,21 @@ __all__ = [
     "get_rank",
     "get_world_size",
     "init_process_group",
+    "irecv",
     "is_available",
     "is_gloo_available",
     "is_initialized",
     "is_mpi_available",
     "is_nccl_available",
     "is_torchelastic_launched",
+    "isend",
+    "monitored_barrier",
     "new_group",
+    "recv",
+    "reduce",
+    "reduce_scatter",
+    "reduce_scatter_tensor",
+    "scatter",
+    "scatter_object_list",
+    "send",
 ]
