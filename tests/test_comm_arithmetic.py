@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,7 +20,7 @@ from allgrad.errors import ArgumentError, DtypeError
 def test_spans_cover_everything_once(count: int, size: int, itemsize: int) -> None:
     cut = spans(count, size, itemsize)
     assert len(cut) == size and cut[0][0] == 0 and cut[-1][1] == count
-    for (_, stop), (start, end) in zip(cut, cut[1:]):
+    for (_, stop), (start, end) in itertools.pairwise(cut):
         assert stop == start <= end
         assert stop == count or stop * itemsize % LINE_BYTES == 0, "two ranks would write into one cache line"
 
