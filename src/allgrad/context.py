@@ -19,6 +19,7 @@ class ThreadContext(threading.local):
     inference: bool = False
     anomaly: bool = False
     anomaly_check_nan: bool = True
+    walk: Any = None  # the backward pass that is running, the innermost one
     saved_hooks_refused: str | None = None  # why saved_tensors_hooks may not be used now
 
     def __init__(self) -> None:

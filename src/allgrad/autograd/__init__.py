@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from allgrad.autograd import anomaly_mode, function, grad_mode, variable
+from allgrad.autograd import anomaly_mode, function, grad_mode, graph, variable
 from allgrad.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
 from allgrad.autograd.differentiate import backward, grad
 from allgrad.autograd.function import Function
+from allgrad.autograd.gradcheck import gradcheck, gradgradcheck
 from allgrad.autograd.modes import enable_grad, inference_mode, no_grad, set_grad_enabled
 from allgrad.autograd.variable import Variable
 
@@ -19,6 +20,9 @@ __all__ = [
     "function",
     "grad",
     "grad_mode",
+    "gradcheck",
+    "gradgradcheck",
+    "graph",
     "inference_mode",
     "no_grad",
     "set_detect_anomaly",

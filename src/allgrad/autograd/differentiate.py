@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from allgrad.autograd.graph import GradientEdge
 from allgrad.autograd.node import Node
 from allgrad.autograd.record import Variable, edge, wrap
 from allgrad.autograd.walk import Walk
@@ -15,7 +16,7 @@ from allgrad.ops.op import TABLE
 
 
 def _sequence(x: Any) -> tuple[Any, ...]:
-    return (x,) if isinstance(x, Variable) else tuple(x)
+    return (x,) if isinstance(x, (Variable, GradientEdge)) else tuple(x)
 
 
 def _root(t: Any, i: int) -> Any:
@@ -79,7 +80,7 @@ def backward(
     found = walk.run(roots, gradients)
     if inputs is not None:
         for t in wanted:
-            e = edge(t)
+            e = edge(t) if isinstance(t, Variable) else None
             if isinstance(e, Node) and e in found and (e.retained is None or e.retained() is not t):
                 g = found[e]
                 new = g if isinstance(g, Variable) else wrap(np.array(g))
@@ -87,7 +88,8 @@ def backward(
 
 
 def _asked(t: Any) -> Any:
-    e = edge(t)
+    """The edge of an input asked for: a Tensor, or a GradientEdge that stands for one."""
+    e = edge(t) if isinstance(t, Variable) else t.ownership_token
     if e is None:
         raise GradientError("One of the differentiated Tensors does not require grad")
     return e
@@ -134,10 +136,10 @@ def grad(
     walk = Walk(create_graph=create_graph, retain_graph=retain, stops=set(asked), accumulate=False)
     found = walk.run(roots, gradients)
     results = []
-    for t, e in zip(ins, asked):
+    for e in asked:
         g = found.get(e)
         if g is None and materialize_grads:
-            g = np.zeros(t._a.shape, t._a.dtype)
+            g = np.zeros(e.shape, e.dtype) if isinstance(e, Node) else np.zeros(e._a.shape, e._a.dtype)
         if g is None and not allow_unused:
             raise GradientError(
                 "One of the differentiated Tensors appears to not have been used in the graph. "

@@ -46,6 +46,7 @@ class Walk:
         self.stops = stops
         self.accumulate = accumulate
         self.needed: set[Any] | None = None  # with stops: these, and the nodes that lead to one of them
+        self.reached: set[Node] = set()
         self.grads: Gradients = {}
         self.found: Gradients = {}
         self.waiting: dict[Variable, int] = {}
@@ -62,17 +63,19 @@ class Walk:
         if not self.create_graph:
             ctx.saved_hooks = []
         ctx.backward_depth += 1
+        outer, ctx.walk = ctx.walk, self
         try:
             for root in roots:
                 if not isinstance(root, Node):
                     self._report(root)
             visit = self._visit
-            while nodes:  # a node goes as soon as it was visited, and with it what only it kept alive
-                visit(nodes.pop())
+            for node in nodes:
+                visit(node)
             if ctx.backward_depth == 1:
                 while ctx.after_backward:
                     ctx.after_backward.pop(0)()
         finally:
+            ctx.walk = outer
             ctx.backward_depth -= 1
             if ctx.backward_depth == 0:
                 ctx.after_backward.clear()
@@ -80,7 +83,7 @@ class Walk:
         return self.found
 
     def _reach(self, roots: Sequence[Any]) -> list[Node]:
-        """All nodes to visit, consumers last; counts how often each leaf will be reported to."""
+        """All nodes to visit, consumers first; counts how often each leaf will be reported to."""
         seen: set[Node] = set()
         stack: list[Node] = []
         waiting = self.waiting
@@ -100,6 +103,7 @@ class Walk:
                         stack.append(parent)
                 else:
                     waiting[parent] = waiting.get(parent, 0) + 1
+        self.reached = seen
         nodes = sorted(seen, key=_age)
         if self.stops is not None:
             needed = set(self.stops)
@@ -108,7 +112,13 @@ class Walk:
                     needed.add(node)
             self.needed = needed
             nodes = [n for n in nodes if n in needed]
+        nodes.reverse()
         return nodes
+
+    def reaches(self, target: Any) -> bool:
+        """Whether this pass computes the gradient at an edge."""
+        known = target in self.reached or target in self.waiting
+        return known and (self.needed is None or target in self.needed)
 
     def _visit(self, node: Node) -> None:
         g = self.grads.pop(node, None)
