@@ -87,13 +87,19 @@ def _value(x: Any, value: Any, shape: tuple[int, ...], advanced: bool) -> Any:
             raise DtypeError(f"can't assign a {type(value).__name__} to a torch.{d.name} Tensor")
         return np.asarray(value).astype(x._a.dtype)
     if value._a.dtype != x._a.dtype:
-        if advanced and value._a.ndim:
-            raise DtypeError(
-                "Index put requires the source and destination dtypes match, got "
-                f"{d!r} for the destination and {from_np(value._a.dtype)!r} for the source."
-            )
+        if advanced:
+            check_value_dtype(x, value)
         value = to(value, d)
     return fit_value(value, shape, advanced)
+
+
+def check_value_dtype(x: Any, value: Any) -> None:
+    """Errors if a Tensor with dimensions is to be written at index tensors of one of another dtype."""
+    if value._a.dtype != x._a.dtype and value._a.ndim:
+        raise DtypeError(
+            f"Index put requires the source and destination dtypes match, got {from_np(x._a.dtype)!r} for the destination "
+            f"and {from_np(value._a.dtype)!r} for the source."
+        )
 
 
 def fit_value(value: Any, shape: tuple[int, ...], advanced: bool) -> Any:

@@ -147,6 +147,16 @@ def t(input: Any) -> Any:
     return apply(ops.transpose, (input,), {"dim0": 0, "dim1": 1})
 
 
+def adjoint(input: Any) -> Any:
+    """The last two dimensions exchanged, as a view."""
+    input = tensor_arg(input, "adjoint")
+    if input._a.ndim < 2:
+        raise ShapeError(
+            f"tensor.adjoint() is only supported on matrices or batches of matrices. Got {input._a.ndim}-D tensor."
+        )
+    return transpose(input, -2, -1)
+
+
 def movedim(input: Any, source: Any, destination: Any) -> Any:
     """Dimensions ``source`` at the places ``destination``, the others in their order, as a view."""
     input = tensor_arg(input, "movedim")

@@ -200,7 +200,8 @@ def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> A
     return apply(ops.diagonal_place, (input,), {"shape": new, "offset": int(offset), "dim1": a, "dim2": b})
 
 
-def _matrices(input: Any, name: str) -> Any:
+def matrices(input: Any, name: str) -> Any:
+    """``input`` if it has two dimensions at least."""
     input = tensor_arg(input, name)
     if input._a.ndim < 2:
         raise ShapeError(f"{name}: input tensor must have at least 2 dimensions, found {input._a.ndim}")
@@ -209,12 +210,12 @@ def _matrices(input: Any, name: str) -> Any:
 
 def tril(input: Any, diagonal: int = 0, *, out: Any = None) -> Any:
     """Zeros above ``diagonal``."""
-    return into(apply(ops.tril, (_matrices(input, "tril"),), {"diagonal": int(diagonal)}), out)
+    return into(apply(ops.tril, (matrices(input, "tril"),), {"diagonal": int(diagonal)}), out)
 
 
 def triu(input: Any, diagonal: int = 0, *, out: Any = None) -> Any:
     """Zeros below ``diagonal``."""
-    return into(apply(ops.triu, (_matrices(input, "triu"),), {"diagonal": int(diagonal)}), out)
+    return into(apply(ops.triu, (matrices(input, "triu"),), {"diagonal": int(diagonal)}), out)
 
 
 def _triangle(row: int, col: int, offset: int, dtype: Any, mask: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from allgrad.ops.arithmetic import where
 from allgrad.ops.op import op
 from allgrad.ops.scatter_add import add_at
 from allgrad.ops.shape import slice_
@@ -96,6 +97,25 @@ masked_put.write = _write_masked
 masked_put.pull(
     x=lambda g, mask: masked_put(g, 0, mask),
     value=lambda g, mask: masked_select(g, mask),
+)
+
+
+@op
+def masked_fill(x: Array, value: Array, mask: Array) -> Array:
+    """``x`` with one ``value`` where the mask, broadcast, is true."""
+    y = np.array(np.broadcast_to(x, np.broadcast_shapes(np.shape(x), mask.shape)), order="C")
+    _write_filled(y, value, mask)
+    return y
+
+
+def _write_filled(y: Array, value: Array, mask: Array) -> None:
+    np.copyto(y, value, where=mask)
+
+
+masked_fill.write = _write_filled
+masked_fill.pull(
+    x=lambda g, mask: masked_fill(g, 0.0, mask),
+    value=lambda g, mask: where(mask, g, 0.0),
 )
 
 

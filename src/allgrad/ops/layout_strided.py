@@ -69,3 +69,9 @@ strided_sum.pull(
         g, size=size, stride=stride, offset=offset, geometry=geometry
     )
 )
+
+
+@op(view=True)
+def view_dtype(x: Array, *, dtype: Any) -> Array:
+    """The same memory read as another dtype; not differentiable."""
+    return x.view(dtype)

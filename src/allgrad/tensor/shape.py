@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from allgrad.autograd.record import Variable
+from allgrad.dtypes import dtype as Dtype
 from allgrad.errors import ShapeError
 from allgrad.functions import joining as j
 from allgrad.functions import shape as f
+from allgrad.functions import shape_layout as lay
+from allgrad.tensor.shape_inplace import ShapeInplaceMethods, dtype_view
 
 
-class ShapeMethods(Variable):
+class ShapeMethods(ShapeInplaceMethods):
     """``reshape``, ``transpose``, ``split`` and their kin; most are views."""
 
     def reshape(self, *shape: Any) -> Any:
@@ -18,7 +20,9 @@ class ShapeMethods(Variable):
         return f.reshape(self, shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
 
     def view(self, *shape: Any) -> Any:
-        """As ``reshape``, but never a copy."""
+        """As ``reshape``, but never a copy; with a dtype, the same memory read as that."""
+        if len(shape) == 1 and isinstance(shape[0], Dtype):
+            return dtype_view(self, shape[0])
         return f.view(self, f.sizes_arg(shape, "view"))
 
     def view_as(self, other: Any) -> Any:
@@ -28,6 +32,18 @@ class ShapeMethods(Variable):
     def reshape_as(self, other: Any) -> Any:
         """In the shape of ``other``."""
         return f.reshape(self, other._a.shape)
+
+    def repeat(self, *repeats: Any) -> Any:
+        """Repeated along each dimension, copied; more numbers than dimensions add dimensions at the front."""
+        return lay.repeat(self, f.sizes_arg(repeats, "repeat"))
+
+    def tile(self, *dims: Any) -> Any:
+        """Repeated along the last dimensions, copied."""
+        return lay.tile(self, f.sizes_arg(dims, "tile"))
+
+    def flip(self, *dims: Any) -> Any:
+        """The order of ``dims`` reversed, copied."""
+        return lay.flip(self, dims[0] if len(dims) == 1 else dims)
 
     def permute(self, *dims: Any) -> Any:
         """The dimensions in another order, as a view."""
@@ -57,6 +73,10 @@ class ShapeMethods(Variable):
 
     mH = mT
 
+    def adjoint(self) -> Any:
+        """The last two dimensions exchanged, as a view."""
+        return f.adjoint(self)
+
     @property
     def H(self) -> Any:
         """A matrix transposed, as a view."""
@@ -79,6 +99,20 @@ class ShapeMethods(Variable):
     transpose = f.transpose
     unflatten = f.unflatten
     unsqueeze = f.unsqueeze
+
+    as_strided = lay.as_strided
+    diag = lay.diag
+    diag_embed = lay.diag_embed
+    diagflat = lay.diagflat
+    diagonal = lay.diagonal
+    fliplr = lay.fliplr
+    flipud = lay.flipud
+    repeat_interleave = lay.repeat_interleave
+    roll = lay.roll
+    rot90 = lay.rot90
+    tril = lay.tril
+    triu = lay.triu
+    unfold = lay.unfold
 
     chunk = j.chunk
     dsplit = j.dsplit
