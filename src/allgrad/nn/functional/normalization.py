@@ -13,6 +13,8 @@ from allgrad.errors import ArgumentError, ShapeError
 from allgrad.nn.functional.arguments import floating, shaped
 from allgrad.ops import norm as ops
 from allgrad.ops.arithmetic import cast
+from allgrad.ops.padding import pad_constant
+from allgrad.ops.pool_avg import window_sum
 
 
 def _per_channel(x: Any, name: str, **vectors: Any) -> None:
@@ -205,3 +207,18 @@ def instance_norm(
     if running_mean is not None or running_var is not None:
         _update(running_mean, running_var, mean._a.reshape(n, c).mean(0), var._a.reshape(n, c).mean(0), count, momentum)
     return _scaled(shaped(y, x._a.shape), weight, bias)
+
+
+def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:
+    """``x / (k + alpha * mean(x**2 over size neighbouring channels))**beta``: (n, c, ...) -> (n, c, ...)."""
+    x = floating(input, "local_response_norm")
+    found = x._a.shape
+    if len(found) < 3:
+        raise ShapeError(f"Expected 3D or higher dimensionality input (got {len(found)} dimensions)")
+    if x._a.size == 0:
+        return x
+    squares = shaped(x * x, (found[0], found[1], -1))
+    pads = ((size // 2, (size - 1) // 2), (0, 0))
+    meta = {"kernel": (size, 1), "stride": (1, 1), "padding": (0, 0), "out_size": (found[1], squares._a.shape[2])}
+    total = apply(window_sum, (apply(pad_constant, (squares,), {"pads": pads}),), meta)
+    return x / shaped(total * (alpha / size) + k, found) ** beta

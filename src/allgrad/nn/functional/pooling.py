@@ -10,7 +10,8 @@ from allgrad.nn.functional.arguments import Ints, floating, ints, tensor
 from allgrad.ops import pool_avg, pool_max
 
 
-def _check_input(x: Any, d: int, name: str) -> None:
+def check_input(x: Any, d: int, name: str) -> None:
+    """ShapeError unless (n, c, ...) or (c, ...) with nothing empty but the batch."""
     ndim = x._a.ndim
     if ndim not in (d + 1, d + 2):
         raise ShapeError(
@@ -66,7 +67,7 @@ def _max_pool(
 ) -> Any:
     name = f"max_pool{d}d"
     x = tensor(input, name)
-    _check_input(x, d, name)
+    check_input(x, d, name)
     kernel, strides, paddings, dilations, out = _windows(x, d, name, kernel_size, stride, padding, dilation, ceil_mode)
     meta = {"kernel": kernel, "stride": strides, "padding": paddings, "dilation": dilations}
     y = apply(pool_max.max_pool, (x,), {**meta, "out_size": out})
@@ -128,7 +129,7 @@ def _avg_pool(
 ) -> Any:
     name = f"avg_pool{d}d"
     x = floating(input, name)
-    _check_input(x, d, name)
+    check_input(x, d, name)
     if divisor_override == 0:
         raise ArgumentError("divisor must be not zero: divisor_override=0")
     kernel, strides, paddings, _, out = _windows(x, d, name, kernel_size, stride, padding, 1, ceil_mode)

@@ -1,0 +1,292 @@
+# ruff: noqa: E501
+"""The table of calls by which ``nn.functional`` is compared with PyTorch: name, arguments, settings.
+
+Arrays of float64 are differentiated; everything else is passed as it is.  Each case draws its numbers from a seed
+of its own, so that stored references stay valid when cases are added.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call.  ``second`` says whether PyTorch has the second derivative to compare with."""
+
+    name: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    second: bool = True
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A floating array that is not differentiated."""
+
+    array: Any
+
+
+class Table:
+    """Cases under construction: ``R(...)`` draws normals, ``N(...)`` whole numbers, ``U(...)`` uniform numbers."""
+
+    def __init__(self) -> None:
+        self.cases: list[Case] = []
+        self.rng = np.random.default_rng(0)
+        self.seed("")
+
+    def seed(self, label: str) -> None:
+        self.rng = np.random.default_rng(zlib.crc32(label.encode()))
+
+    def add(self, name: str, make: Any, second: bool = True, **kwargs: Any) -> None:
+        """One case: ``make(self)`` gives the positional arguments."""
+        label = f"{len([c for c in self.cases if c.name == name])}"
+        self.seed(f"{name} {label}")
+        args = make(self)
+        kwargs = {k: v(self) if callable(v) and not isinstance(v, type) else v for k, v in kwargs.items()}
+        self.cases.append(Case(name, args if isinstance(args, tuple) else (args,), kwargs, second, f"{name}-{label}"))
+
+    def R(self, *shape: int) -> Any:
+        return self.rng.standard_normal(shape)
+
+    def U(self, *shape: int, low: float = 0.05, high: float = 0.95) -> Any:
+        return self.rng.uniform(low, high, shape)
+
+    def N(self, high: int, *shape: int) -> Any:
+        return self.rng.integers(0, high, shape)
+
+    def P(self, *shape: int) -> Any:
+        p = self.rng.uniform(0.1, 1, shape)
+        return p / p.sum(1, keepdims=True)
+
+    def S(self, *shape: int) -> Any:
+        """-1.0 or 1.0, as integers so that they are not differentiated."""
+        return self.rng.integers(0, 2, shape) * 2 - 1
+
+
+def convolutions(t: Table) -> None:
+    t.add("linear", lambda t: (t.R(2, 3, 4), t.R(5, 4), t.R(5)))
+    t.add("linear", lambda t: (t.R(4), t.R(5, 4)))
+    t.add("linear", lambda t: (t.R(3, 4), t.R(4)))
+    t.add("bilinear", lambda t: (t.R(2, 3, 4), t.R(2, 3, 5), t.R(6, 4, 5), t.R(6)))
+    t.add("conv2d", lambda t: (t.R(3, 4, 7, 6), t.R(5, 4, 3, 2), t.R(5)))
+    t.add(
+        "conv2d", lambda t: (t.R(3, 4, 7, 6), t.R(6, 2, 3, 2), t.R(6)), stride=2, padding=1, dilation=(2, 1), groups=2
+    )
+    t.add("conv2d", lambda t: (t.R(3, 4, 7, 6), t.R(6, 4, 1, 1), t.R(6)))
+    t.add("conv2d", lambda t: (t.R(3, 4, 7, 6), t.R(6, 2, 1, 1)), groups=2, stride=2)
+    t.add("conv2d", lambda t: (t.R(2, 4, 7, 6), t.R(8, 1, 3, 3), t.R(8)), groups=4, padding=1)
+    t.add("conv2d", lambda t: (t.R(2, 4, 8, 8), t.R(4, 1, 3, 3)), groups=4, padding=2, stride=2, dilation=2)
+    t.add("conv2d", lambda t: (t.R(4, 7, 6), t.R(6, 4, 3, 3), t.R(6)), padding="same")
+    t.add("conv2d", lambda t: (t.R(2, 4, 7, 6), t.R(6, 4, 3, 3)), padding="same", dilation=2)
+    t.add("conv2d", lambda t: (t.R(2, 4, 7, 6), t.R(6, 4, 3, 4)), padding="valid")
+    t.add("conv2d", lambda t: (t.R(2, 16, 9, 8), t.R(12, 16, 3, 3), t.R(12)), padding=1)
+    t.add("conv2d", lambda t: (t.R(2, 33, 8, 8), t.R(34, 33, 3, 3), t.R(34)), padding=1)
+    t.add("conv2d", lambda t: (t.R(2, 8, 9, 8), t.R(12, 8, 3, 3), t.R(12)), padding=1, stride=2)
+    t.add("conv2d", lambda t: (t.R(2, 1, 9, 9), t.R(4, 1, 5, 5), t.R(4)))
+    t.add("conv1d", lambda t: (t.R(2, 4, 9), t.R(6, 4, 3), t.R(6)), padding=1, stride=3)
+    t.add("conv1d", lambda t: (t.R(2, 4, 20), t.R(6, 4, 3), t.R(6)), padding=2, dilation=2)
+    t.add("conv1d", lambda t: (t.R(4, 9), t.R(6, 2, 4)), groups=2, padding="same")
+    t.add("conv3d", lambda t: (t.R(2, 2, 5, 4, 6), t.R(3, 2, 2, 3, 2), t.R(3)), padding=1, stride=(2, 1, 2))
+    t.add("conv_transpose1d", lambda t: (t.R(3, 4, 5), t.R(4, 3, 3), t.R(3)), stride=2)
+    t.add("conv_transpose2d", lambda t: (t.R(3, 4, 5, 6), t.R(4, 3, 3, 2), t.R(6)), stride=2, padding=1, output_padding=1, groups=2)  # fmt: skip
+    t.add("conv_transpose2d", lambda t: (t.R(3, 4, 5, 6), t.R(4, 3, 3, 2), t.R(3)), dilation=3, output_padding=(2, 1))
+    t.add("conv_transpose2d", lambda t: (t.R(2, 4, 3, 3), t.R(4, 3, 4, 4)), stride=2, padding=1)
+    t.add("conv_transpose2d", lambda t: (t.R(4, 3, 3), t.R(4, 3, 1, 1), t.R(3)))
+    t.add("conv_transpose3d", lambda t: (t.R(2, 3, 3, 2, 4), t.R(3, 2, 2, 3, 2), t.R(2)), stride=2, padding=(0, 1, 0))
+    t.add("unfold", lambda t: (t.R(2, 3, 6, 7), (2, 3)), padding=1, stride=2)
+    t.add("unfold", lambda t: (t.R(3, 6, 7), 2), dilation=2)
+    t.add("fold", lambda t: (t.R(2, 3 * 4, 9), (4, 4), 2))
+    t.add("fold", lambda t: (t.R(3 * 6, 6), (5, 6), (2, 3)), stride=2, padding=(0, 1))
+    for r in (2, 3):
+        t.add("pixel_shuffle", lambda t, r=r: (t.R(2, 3 * r * r, 2, 4), r))
+        t.add("pixel_unshuffle", lambda t, r=r: (t.R(2, 3, 2 * r, 3 * r), r))
+    t.add("pixel_shuffle", lambda t: (t.R(4, 2, 3), 2))
+    t.add("channel_shuffle", lambda t: (t.R(2, 6, 3, 2), 3))
+    t.add("pad", lambda t: (t.R(2, 3, 4, 5), (1, 2, -1, 3)), value=2.5)
+    t.add("pad", lambda t: (t.R(3, 4), (0, 0, 2, 1)))
+    t.add("pad", lambda t: (t.R(3, 4), (-1, -1)))
+    for mode in ("reflect", "replicate", "circular"):
+        t.add("pad", lambda t: (t.R(2, 3, 4, 5), (1, 2, 2, 3)), mode=mode)
+        t.add("pad", lambda t: (t.R(2, 3, 5), (-1, 2)), mode=mode)
+        t.add("pad", lambda t: (t.R(2, 3, 4, 3, 4), (1, 0, 2, 1, 0, 2)), mode=mode)
+
+
+def pooling(t: Table) -> None:
+    t.add("max_pool2d", lambda t: (t.R(2, 3, 8, 6), 2))
+    t.add("max_pool2d", lambda t: (t.R(2, 3, 9, 7), 2))
+    t.add("max_pool2d", lambda t: (t.R(2, 3, 9, 7), 3), stride=2, padding=1)
+    t.add("max_pool2d", lambda t: (t.R(2, 3, 9, 7), (3, 2)), stride=2, padding=1, dilation=2, ceil_mode=True)
+    t.add("max_pool2d", lambda t: (t.R(3, 9, 7), 3), stride=(1, 2), ceil_mode=True)
+    t.add("max_pool2d", lambda t: (t.N(3, 2, 3, 8, 6).astype(float), 2))
+    t.add("max_pool1d", lambda t: (t.R(2, 3, 9), 2))
+    t.add("max_pool1d", lambda t: (t.R(2, 3, 9), 4), stride=2, padding=2)
+    t.add("max_pool3d", lambda t: (t.R(2, 3, 6, 4, 4), 2))
+    t.add("max_pool3d", lambda t: (t.R(2, 3, 6, 5, 4), (3, 2, 2)), stride=2, padding=1)
+    t.add("avg_pool2d", lambda t: (t.R(2, 3, 8, 6), 2))
+    t.add("avg_pool2d", lambda t: (t.R(2, 3, 8, 6), (8, 6)))
+    t.add("avg_pool2d", lambda t: (t.R(2, 3, 9, 7), 3), stride=2, padding=1)
+    t.add("avg_pool2d", lambda t: (t.R(2, 3, 9, 7), 3), stride=2, padding=1, count_include_pad=False, ceil_mode=True)
+    t.add("avg_pool2d", lambda t: (t.R(2, 3, 9, 7), 3), stride=2, padding=1, ceil_mode=True)
+    t.add("avg_pool2d", lambda t: (t.R(2, 3, 9, 7), 3), divisor_override=5)
+    t.add("avg_pool2d", lambda t: (t.R(3, 9, 7), (2, 1)), stride=(3, 2))
+    t.add("avg_pool1d", lambda t: (t.R(2, 3, 9), 3), ceil_mode=True, stride=2, padding=1)
+    t.add("avg_pool1d", lambda t: (t.R(2, 3, 9), 1))
+    t.add("avg_pool3d", lambda t: (t.R(2, 3, 6, 5, 5), 2), ceil_mode=True)
+    t.add("avg_pool3d", lambda t: (t.R(2, 3, 6, 5, 5), (1, 2, 3)), padding=(0, 1, 1), count_include_pad=False)
+    for d, shape in ((1, (9,)), (2, (9, 8)), (3, (4, 6, 5))):
+        for out in (1, 2, 4, 5):
+            t.add(f"adaptive_avg_pool{d}d", lambda t, s=shape, o=out: (t.R(2, 3, *s), o))
+            t.add(f"adaptive_max_pool{d}d", lambda t, s=shape, o=out: (t.R(2, 3, *s), o))
+    t.add("adaptive_avg_pool2d", lambda t: (t.R(3, 7, 9), (None, 3)))
+    t.add("adaptive_avg_pool2d", lambda t: (t.R(2, 3, 4, 4), (4, 4)))
+    t.add("adaptive_max_pool2d", lambda t: (t.R(3, 7, 9), (None, 12)))
+    t.add(
+        "max_unpool2d", lambda t: (t.R(2, 3, 2, 2), np.tile(np.array([[0, 3], [9, 14]]), (2, 3, 1, 1)), 2), second=False
+    )
+    t.add("max_unpool1d", lambda t: (t.R(2, 3, 2), np.tile(np.array([1, 2]), (2, 3, 1)), 2), second=False, output_size=[5])  # fmt: skip
+    t.add("lp_pool1d", lambda t: (t.U(2, 3, 9), 3, 2))
+    t.add("lp_pool2d", lambda t: (t.U(2, 3, 9, 8), 2.0, 2), stride=1, ceil_mode=True)
+    t.add("lp_pool3d", lambda t: (t.U(2, 3, 4, 5, 4), 2, (2, 2, 1)))
+
+
+def resampling(t: Table) -> None:
+    shapes = {1: (5,), 2: (5, 4), 3: (3, 4, 2)}
+    sizes = {1: (8,), 2: (7, 9), 3: (5, 3, 4)}
+    for d, shape in shapes.items():
+        linear = {1: "linear", 2: "bilinear", 3: "trilinear"}[d]
+        for mode in ("nearest", "nearest-exact", "area", linear) + (("bicubic",) if d == 2 else ()):
+            t.add("interpolate", lambda t, s=shape: (t.R(2, 3, *s),), size=sizes[d], mode=mode)
+            t.add("interpolate", lambda t, s=shape: (t.R(2, 3, *s),), scale_factor=1.7, mode=mode)
+            t.add("interpolate", lambda t, s=shape: (t.R(2, 3, *s),), scale_factor=0.6, mode=mode)
+            t.add("interpolate", lambda t, s=shape: (t.R(2, 3, *s),), scale_factor=2, mode=mode)
+            t.add("interpolate", lambda t, s=shape: (t.R(2, 3, *s),), scale_factor=1.7, mode=mode, recompute_scale_factor=True)  # fmt: skip
+        for mode in (linear,) + (("bicubic",) if d == 2 else ()):
+            t.add("interpolate", lambda t, s=shape: (t.R(2, 3, *s),), size=sizes[d], mode=mode, align_corners=True)
+            t.add("interpolate", lambda t, s=shape: (t.R(2, 3, *s),), scale_factor=1.7, mode=mode, align_corners=True)
+    for mode in ("bilinear", "bicubic"):
+        for size in ((3, 11), (9, 2)):
+            t.add("interpolate", lambda t: (t.R(2, 3, 7, 8),), size=size, mode=mode, antialias=True)
+            t.add("interpolate", lambda t: (t.R(2, 3, 7, 8),), size=size, mode=mode, antialias=True, align_corners=True)
+    t.add("upsample", lambda t: (t.R(2, 3, 4, 5),), scale_factor=2)
+    t.add("upsample_nearest", lambda t: (t.R(2, 3, 4, 5),), scale_factor=2)
+    t.add("upsample_bilinear", lambda t: (t.R(2, 3, 4, 5),), scale_factor=2)
+
+
+def normalization(t: Table) -> None:
+    t.add("batch_norm", lambda t: (t.R(4, 6, 5), None, None, t.R(6), t.R(6), True))
+    t.add("batch_norm", lambda t: (t.R(4, 6), None, None, t.R(6), None, True))
+    t.add("batch_norm", lambda t: (t.R(4, 6, 3, 2), None, None, None, None, True))
+    t.add("batch_norm", lambda t: (t.R(4, 6, 3, 2) + 100, None, None, t.R(6), t.R(6), True), eps=1e-3)
+    t.add("batch_norm", lambda t: (t.R(4, 6, 3, 2), None, None, None, t.R(6), True), second=False)
+    t.add("instance_norm", lambda t: (t.R(4, 6, 5),))
+    t.add("instance_norm", lambda t: (t.R(4, 6, 5, 2),), weight=lambda t: t.R(6), bias=lambda t: t.R(6), eps=1e-3)
+    t.add("layer_norm", lambda t: (t.R(4, 3, 5), (3, 5), t.R(3, 5), t.R(3, 5)))
+    t.add("layer_norm", lambda t: (t.R(4, 3, 5), (5,)))
+    t.add("layer_norm", lambda t: (t.R(4, 5), [5], t.R(5)), eps=1e-2)
+    t.add("rms_norm", lambda t: (t.R(4, 3, 5), (3, 5), t.R(3, 5)))
+    t.add("rms_norm", lambda t: (t.R(4, 3, 5), (5,)), eps=0.1)
+    t.add("group_norm", lambda t: (t.R(4, 6, 5), 3, t.R(6), t.R(6)))
+    t.add("group_norm", lambda t: (t.R(4, 6, 5, 2), 2), eps=1e-3)
+    t.add("group_norm", lambda t: (t.R(4, 6), 2, t.R(6)))
+    t.add("local_response_norm", lambda t: (t.R(2, 6, 4, 3), 3))
+    t.add("local_response_norm", lambda t: (t.R(2, 6, 4), 4), alpha=0.3, beta=0.6, k=2.0)
+    for p in (1.0, 2.0, 3.0):
+        t.add("normalize", lambda t: (t.R(3, 4, 2),), p=p)
+    t.add("normalize", lambda t: (t.R(3, 4),), dim=0)
+    t.add("normalize", lambda t: (t.R(3, 4),), dim=(0, 1), second=False)
+
+
+def class_losses(t: Table) -> None:
+    for reduction in ("mean", "sum", "none"):
+        for smoothing in (0.0, 0.2):
+            # weights, labels that do not count, more dimensions, probabilities
+            t.add("cross_entropy", lambda t: (t.R(7, 5), t.N(5, 7)), reduction=reduction, label_smoothing=smoothing)
+            t.add("cross_entropy", lambda t: (t.R(7, 5), t.N(5, 7)), reduction=reduction, label_smoothing=smoothing, ignore_index=2)  # fmt: skip
+            t.add("cross_entropy", lambda t: (t.R(7, 5), t.N(5, 7), Fixed(t.U(5))), reduction=reduction, label_smoothing=smoothing, ignore_index=2)  # fmt: skip
+            t.add("cross_entropy", lambda t: (t.R(7, 5), t.P(7, 5), Fixed(t.U(5))), reduction=reduction, label_smoothing=smoothing)  # fmt: skip
+            t.add("cross_entropy", lambda t: (t.R(7, 5), np.array([0, 1, -100, 4, 2, -100, 3])), reduction=reduction, label_smoothing=smoothing)  # fmt: skip
+            t.add("cross_entropy", lambda t: (t.R(4, 5, 2, 3), t.N(5, 4, 2, 3)), reduction=reduction, label_smoothing=smoothing)  # fmt: skip
+            t.add("cross_entropy", lambda t: (t.R(7, 5), t.P(7, 5)), reduction=reduction, label_smoothing=smoothing)
+            t.add("cross_entropy", lambda t: (t.R(4, 5, 3), t.P(4, 5, 3)), reduction=reduction, label_smoothing=smoothing)  # fmt: skip
+        t.add("nll_loss", lambda t: (t.R(7, 5), t.N(5, 7)), reduction=reduction)
+        t.add("nll_loss", lambda t: (t.R(7, 5, 3), t.N(5, 7, 3)), reduction=reduction, ignore_index=2)
+        t.add("nll_loss", lambda t: (t.R(7, 5, 3), t.N(5, 7, 3), Fixed(t.U(5))), reduction=reduction)
+        t.add("nll_loss", lambda t: (t.R(7, 5, 3, 2), t.N(5, 7, 3, 2)), reduction=reduction)
+        t.add("multi_margin_loss", lambda t: (t.R(7, 5), t.N(5, 7)), second=False, reduction=reduction)
+        t.add("multi_margin_loss", lambda t: (t.R(7, 5), t.N(5, 7)), second=False, reduction=reduction, p=2, margin=0.5)
+        t.add("multi_margin_loss", lambda t: (t.R(7, 5), t.N(5, 7), 1, 1.0, Fixed(t.U(5))), second=False, reduction=reduction)  # fmt: skip
+        t.add("multilabel_margin_loss", lambda t: (t.R(3, 4), np.array([[3, 0, -1, 1], [-1, 2, 1, 0], [0, 1, 2, 3]])), second=False, reduction=reduction)  # fmt: skip
+        t.add("multilabel_soft_margin_loss", lambda t: (t.R(3, 4), t.N(2, 3, 4)), reduction=reduction)
+    t.add("cross_entropy", lambda t: (t.R(5), np.array(2)))
+    t.add("cross_entropy", lambda t: (t.R(5), t.P(1, 5)[0]))
+    t.add("cross_entropy", lambda t: (t.R(0, 5), t.N(5, 0)), reduction="sum")
+    t.add("cross_entropy", lambda t: (t.R(3, 5) * 1000, t.N(5, 3)))
+    t.add("nll_loss", lambda t: (t.R(5), np.array(2)))
+    t.add("multi_margin_loss", lambda t: (t.R(5), np.array([2])), second=False)
+    t.add("multilabel_margin_loss", lambda t: (t.R(4), np.array([3, 0, -1, 1])), second=False)
+
+
+def element_losses(t: Table) -> None:
+    for reduction in ("mean", "sum", "none"):
+        t.add("mse_loss", lambda t: (t.R(7, 5), t.R(7, 5)), reduction=reduction)
+        t.add("mse_loss", lambda t: (t.R(7, 1), t.R(5)), reduction=reduction)
+        t.add("l1_loss", lambda t: (t.R(7, 5), t.R(7, 5)), reduction=reduction)
+        t.add("smooth_l1_loss", lambda t: (t.R(7, 5), t.R(7, 5)), reduction=reduction)
+        t.add("smooth_l1_loss", lambda t: (t.R(7, 5), t.R(7, 5)), reduction=reduction, beta=0.3)
+        t.add("smooth_l1_loss", lambda t: (t.R(7, 5), t.R(7, 5)), reduction=reduction, beta=0.0)
+        t.add("huber_loss", lambda t: (t.R(7, 5), t.R(7, 5)), reduction=reduction)
+        t.add("huber_loss", lambda t: (t.R(7, 5), t.R(7, 5)), reduction=reduction, delta=0.4)
+        t.add("binary_cross_entropy", lambda t: (t.U(7, 5), t.U(7, 5)), reduction=reduction)
+        t.add("binary_cross_entropy", lambda t: (t.U(7, 5), t.U(7, 5), Fixed(t.U(7, 5))), reduction=reduction)
+        t.add("binary_cross_entropy_with_logits", lambda t: (t.R(7, 5) * 3, t.U(7, 5)), reduction=reduction)
+        t.add("binary_cross_entropy_with_logits", lambda t: (t.R(7, 5), t.U(7, 5)), reduction=reduction, pos_weight=lambda t: Fixed(t.U(5) * 3))  # fmt: skip
+        t.add("binary_cross_entropy_with_logits", lambda t: (t.R(7, 5), t.U(7, 5), Fixed(t.U(7, 1))), reduction=reduction)  # fmt: skip
+        for log_target in (False, True):
+            t.add("kl_div", lambda t: (np.log(t.P(4, 5)), t.P(4, 5)), reduction=reduction, log_target=log_target)
+        for full in (False, True):
+            t.add("poisson_nll_loss", lambda t: (t.R(4, 5), t.N(6, 4, 5).astype(float)), reduction=reduction, full=full)
+            t.add("poisson_nll_loss", lambda t: (t.U(4, 5), t.N(6, 4, 5).astype(float)), reduction=reduction, full=full, log_input=False)  # fmt: skip
+            t.add("gaussian_nll_loss", lambda t: (t.R(4, 5), t.R(4, 5), t.U(4, 5)), reduction=reduction, full=full)
+        t.add("gaussian_nll_loss", lambda t: (t.R(4, 5), t.R(4, 5), t.U(4)), reduction=reduction, eps=0.5)
+        t.add("gaussian_nll_loss", lambda t: (t.R(4, 5), t.R(4, 5), t.U(4, 1)), reduction=reduction)
+        t.add("gaussian_nll_loss", lambda t: (t.R(4, 5), t.R(4, 5), 0.7), reduction=reduction)
+        t.add("soft_margin_loss", lambda t: (t.R(4, 5), t.S(4, 5)), reduction=reduction)
+        t.add("hinge_embedding_loss", lambda t: (t.R(4, 5), t.S(4, 5)), reduction=reduction, margin=0.7)
+        t.add("margin_ranking_loss", lambda t: (t.R(4), t.R(4), t.S(4)), reduction=reduction, margin=0.3)
+        t.add("cosine_embedding_loss", lambda t: (t.R(4, 5), t.R(4, 5), t.S(4)), reduction=reduction, margin=0.1)
+        t.add("triplet_margin_loss", lambda t: (t.R(4, 5), t.R(4, 5), t.R(4, 5)), reduction=reduction)
+        t.add("triplet_margin_loss", lambda t: (t.R(4, 5), t.R(4, 5), t.R(4, 5)), reduction=reduction, p=1, swap=True)
+        t.add("triplet_margin_with_distance_loss", lambda t: (t.R(4, 5), t.R(4, 5), t.R(4, 5)), reduction=reduction, swap=True)  # fmt: skip
+    t.add("kl_div", lambda t: (np.log(t.P(4, 5)), t.P(4, 5)), reduction="batchmean")
+    t.add("cosine_embedding_loss", lambda t: (t.R(5), t.R(5), np.array(1)))
+    for legacy in ({"size_average": False}, {"reduce": False}, {"size_average": True, "reduce": True}):
+        t.add("mse_loss", lambda t: (t.R(4, 5), t.R(4, 5)), **legacy)
+        t.add("nll_loss", lambda t: (t.R(7, 5), t.N(5, 7)), **legacy)
+
+
+def distances(t: Table) -> None:
+    t.add("cosine_similarity", lambda t: (t.R(4, 5), t.R(4, 5)))
+    t.add("cosine_similarity", lambda t: (t.R(4, 5), t.R(5)), dim=-1)
+    t.add("cosine_similarity", lambda t: (t.R(4, 5, 2), t.R(1, 5, 2)), dim=1, eps=0.3)
+    for p in (1.0, 2.0, 3.0, float("inf")):
+        t.add("pairwise_distance", lambda t: (t.R(4, 5), t.R(4, 5)), p=p)
+        t.add("pdist", lambda t: (t.R(4, 3),), second=False, p=p)
+    t.add("pairwise_distance", lambda t: (t.R(4, 5), t.R(5)), keepdim=True)
+    t.add("pairwise_distance", lambda t: (t.R(5), t.R(5)), eps=0.1)
+
+
+def all_cases() -> list[Case]:
+    """The whole table."""
+    table = Table()
+    for group in GROUPS:
+        group(table)
+    return table.cases
+
+
+GROUPS = [convolutions, pooling, resampling, normalization, class_losses, element_losses, distances]
