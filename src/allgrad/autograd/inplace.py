@@ -224,8 +224,8 @@ def write(x: Any, name: str, array: Array) -> Any:
 
 @op(name="overwrite")
 def overwrite(x: Array) -> Array:
-    """A value of which nothing is left: its gradient is zero."""
-    return x.copy()
+    """A value of which nothing is left: zeros, and a gradient of zero.  Recorded for any overwriting."""
+    return np.zeros_like(x)
 
 
 overwrite.pull(x=lambda g, x_shape, x_dtype: np.zeros(x_shape, x_dtype))
