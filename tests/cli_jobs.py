@@ -47,6 +47,12 @@ def environment(**more: str) -> dict[str, str]:
     return base | {"PYTHONPATH": SOURCE} | more
 
 
+def write(directory: Path, text: str, name: str = "program.py") -> str:
+    """Put a program into ``directory``; its name."""
+    (directory / name).write_text(text)
+    return name
+
+
 def start(directory: Path, *words: str, **more: str) -> subprocess.Popen[bytes]:
     """Start ``allgrad *words`` in ``directory``."""
     return subprocess.Popen(

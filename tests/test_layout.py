@@ -148,9 +148,20 @@ def test_no_star_imports() -> None:
     assert not offenders, f"say what is imported: {offenders}"
 
 
+def length(path: Path) -> int:
+    """Lines of a file; the list of public names, one a line, is a table and no text."""
+    text = path.read_text()
+    names = [
+        node.end_lineno - node.lineno + 1
+        for node in ast.parse(text).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__" and node.end_lineno
+    ]
+    return len(text.splitlines()) - sum(names)
+
+
 def test_no_file_is_longer_than_its_idea() -> None:
-    lengths = {path: len(path.read_text().splitlines()) for path in EVERYTHING}
-    offenders = [where(path, length) for path, length in lengths.items() if length > LONGEST_FILE]
+    lengths = {path: length(path) for path in EVERYTHING}
+    offenders = [where(path, lines) for path, lines in lengths.items() if lines > LONGEST_FILE]
     assert not offenders, f"above {LONGEST_FILE} lines a file holds two ideas: {offenders}"
 
 

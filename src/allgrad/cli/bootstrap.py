@@ -26,7 +26,7 @@ PROMISED_SIZE = "ALLGRAD_PROMISED_SIZE"  # the number of ranks that the launcher
 LOG_DIR = "ALLGRAD_LOG_DIR"
 TAG_OUTPUT = "ALLGRAD_TAG_OUTPUT"
 
-LEAVE_PATIENCE_S = 2.0  # how long a rank that leaves by sys.exit(code) waits for the others to leave too
+LEAVE_PATIENCE_S = 1.0  # how long a rank that leaves by sys.exit(code) waits for the others to leave too
 PR_SET_PDEATHSIG = 1
 
 
