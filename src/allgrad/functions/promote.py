@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from allgrad.autograd.record import Variable, apply, wrap
+from allgrad.autograd.record import Variable, apply, edge, wrap
+from allgrad.context import ctx
+from allgrad.dtypes import bool_ as bool_dtype
 from allgrad.dtypes import dtype as Dtype
 from allgrad.dtypes import float32, from_np, get_default_dtype, int64, promote_types
-from allgrad.dtypes import bool_ as bool_dtype
-from allgrad.errors import DtypeError
+from allgrad.errors import DtypeError, GradientError
 from allgrad.ops.arithmetic import cast
 from allgrad.ops.op import Op
 
@@ -88,14 +89,19 @@ def promoted(*args: Any) -> tuple[Any, ...]:
 
 
 def binary(op: Op, a: Any, b: Any) -> Any:
-    """Run a two-operand elementwise op with promotion; the common cases pass without a detour."""
+    """Run a two-operand elementwise op with promotion; the common cases pass without a detour.
+
+    A ufunc takes a Python number as it is, weakly typed; other ops get a 0-d array of the result's dtype.
+    """
     if isinstance(a, Variable):
         if isinstance(b, Variable):
             if a._a.dtype is b._a.dtype:
                 return apply(op, (a, b), NO_META)
         elif type(b) is float or type(b) is int:
             kind = a._a.dtype.kind
-            if kind == "f" or (kind == "i" and type(b) is int and -(2**31) < b < 2**31 and a._a.dtype.itemsize >= 4):
+            if op.ufunc is not None and (
+                kind == "f" or (kind == "i" and type(b) is int and -(2**31) < b < 2**31 and a._a.dtype.itemsize >= 4)
+            ):
                 return apply(op, (a, b), NO_META)
         elif isinstance(b, np.ndarray):
             b = as_tensor_like(b, "other")
@@ -135,11 +141,19 @@ def unary_float(op: Op, x: Any) -> Any:
 
 
 def into(result: Any, out: Any) -> Any:
-    """Deliver a result in the Tensor ``out`` if one is given: PyTorch's ``out=``."""
+    """Deliver a result in the Tensor ``out`` if one is given: PyTorch's ``out=``, resized where its shape differs."""
     if out is None:
         return result
     if not isinstance(out, Variable):
         raise DtypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
+    if ctx.grad_enabled and (edge(result) is not None or edge(out) is not None):
+        raise GradientError(
+            "functions with out=... arguments don't support automatic differentiation, but one of the arguments "
+            "requires grad. Use the returned value, or torch.no_grad()"
+        )
+    found, wanted = from_np(result._a.dtype), from_np(out._a.dtype)
+    if found.category > wanted.category:
+        raise DtypeError(f"result type {found!r} can't be cast to the desired output type {wanted!r}")
     if out._a.shape != result._a.shape:
         out._a = np.empty(result._a.shape, out._a.dtype)
     np.copyto(out._a, result._a, casting="unsafe")

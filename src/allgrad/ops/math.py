@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from allgrad.ops.arithmetic import exp, sqrt, where, zero_slope
+from allgrad.ops.arithmetic import where, zero_slope
 from allgrad.ops.op import op
 
 Array = Any
@@ -89,7 +89,9 @@ frac.pull(x=lambda g: g)
 
 
 @op
-def nan_to_num(x: Array, *, nan: float | None = None, posinf: float | None = None, neginf: float | None = None) -> Array:
+def nan_to_num(
+    x: Array, *, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
+) -> Array:
     """nan and infinities replaced: by 0 and the largest finite numbers unless given; derivative 0 there."""
     if x.dtype.kind in "iub":
         return np.array(x)
@@ -323,9 +325,3 @@ def _logit(g: Array, x: Array, *, eps: float | None) -> Array:
 
 
 logit.pull(x=_logit)
-
-__all__ = [
-    "abs_", "acos", "acosh", "asin", "asinh", "atan", "atanh", "ceil", "cos", "cosh", "exp", "exp2", "expm1", "floor",
-    "frac", "log10", "log1p", "log2", "logit", "nan_to_num", "reciprocal", "round_", "rsqrt", "sign", "sin", "sinc",
-    "sinc_slope", "sinh", "sqrt", "square", "tan", "trunc",
-]  # fmt: skip

@@ -128,7 +128,9 @@ def zeta64(s: Array, q: Array) -> Array:
         factor = factor * (s + 2 * k - 1.0) * (s + 2 * k) / (end * end)
     out = np.where(whole, np.inf, total)
     out = np.where(np.isposinf(q), 0.0, out)
-    return np.where(s > 1, np.where((q < 0) & ~whole & (s != np.floor(s)), np.nan, out), np.where(s == 1, np.inf, np.nan))
+    return np.where(
+        s > 1, np.where((q < 0) & ~whole & (s != np.floor(s)), np.nan, out), np.where(s == 1, np.inf, np.nan)
+    )
 
 
 def polygamma64(n: int, x: Array) -> Array:

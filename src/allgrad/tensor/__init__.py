@@ -10,9 +10,12 @@ from allgrad.autograd import record
 from allgrad.dtypes import get_default_dtype
 from allgrad.functions.creation import _from_nested, shape_of
 from allgrad.tensor.arithmetic import ArithmeticMethods
+from allgrad.tensor.casts import CastMethods
+from allgrad.tensor.compare import CompareMethods
 from allgrad.tensor.core import TensorCore
 from allgrad.tensor.index import IndexMethods
 from allgrad.tensor.linalg import LinalgMethods
+from allgrad.tensor.pointwise import PointwiseMethods
 from allgrad.tensor.reduce import ReduceMethods
 from allgrad.tensor.shape import ShapeMethods
 from allgrad.tensor.size import Size, device
@@ -20,7 +23,17 @@ from allgrad.tensor.size import Size, device
 __all__ = ["Size", "Tensor", "device"]
 
 
-class Tensor(ArithmeticMethods, IndexMethods, ShapeMethods, ReduceMethods, LinalgMethods, TensorCore):
+class Tensor(
+    ArithmeticMethods,
+    PointwiseMethods,
+    CompareMethods,
+    CastMethods,
+    IndexMethods,
+    ShapeMethods,
+    ReduceMethods,
+    LinalgMethods,
+    TensorCore,
+):
     """A NumPy array with a gradient and a place in the graph.
 
     ``Tensor(3, 4)`` is uninitialized memory of that shape, ``Tensor([1, 2])`` holds the values, both in the default

@@ -1,14 +1,20 @@
-"""Operators and arithmetic methods."""
+"""Arithmetic operators and methods, in-place ones too."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from allgrad.autograd.inplace import apply_inplace
 from allgrad.autograd.record import Variable
+from allgrad.errors import ArgumentError, DtypeError
 from allgrad.functions import arithmetic as f
 from allgrad.functions.promote import binary, plain, result_dtype, to
 from allgrad.ops import arithmetic as ops
+from allgrad.tensor.twins import op_twin, replace, twin
+
+OPERANDS = (Variable, np.ndarray, np.generic, int, float)
 
 
 def operand(x: Any, other: Any) -> Any:
@@ -16,82 +22,132 @@ def operand(x: Any, other: Any) -> Any:
     if isinstance(other, Variable):
         d = result_dtype(x, other)
         return to(other, d) if other._a.dtype != x._a.dtype and d.np == x._a.dtype else other
+    if not isinstance(other, OPERANDS):
+        raise DtypeError(f"argument 'other' must be Tensor or number, not {type(other).__name__}")
     return plain(other)
 
 
+def declined(other: Any, error: DtypeError) -> Any:
+    """NotImplemented for an operand of a foreign kind, so that Python asks that one; else the error stands."""
+    if isinstance(other, OPERANDS):
+        raise error
+    return NotImplemented
+
+
 class ArithmeticMethods(Variable):
-    """``+ - * / // ** -x`` and their methods, in-place ones too."""
+    """``+ - * / // % ** -x`` and their methods."""
 
     def __add__(self, other: Any) -> Any:
-        return binary(ops.add, self, other)
+        try:
+            return binary(ops.add, self, other)
+        except DtypeError as error:
+            return declined(other, error)
 
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Any:
-        return f.sub(self, other)
+        try:
+            return f.sub(self, other)
+        except DtypeError as error:
+            return declined(other, error)
 
     def __rsub__(self, other: Any) -> Any:
-        return f.sub(other, self)
+        try:
+            return f.sub(other, self)
+        except DtypeError as error:
+            return declined(other, error)
 
     def __mul__(self, other: Any) -> Any:
-        return binary(ops.mul, self, other)
+        try:
+            return binary(ops.mul, self, other)
+        except DtypeError as error:
+            return declined(other, error)
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Any:
-        return f.div(self, other)
+        try:
+            return f.true_divide(self, other)
+        except DtypeError as error:
+            return declined(other, error)
 
     def __rtruediv__(self, other: Any) -> Any:
-        return f.div(other, self)
+        try:
+            return f.true_divide(other, self)
+        except DtypeError as error:
+            return declined(other, error)
 
     def __floordiv__(self, other: Any) -> Any:
-        return f.floor_divide(self, other)
+        try:
+            return f.floor_divide(self, other)
+        except DtypeError as error:
+            return declined(other, error)
 
     def __rfloordiv__(self, other: Any) -> Any:
-        return f.floor_divide(other, self)
+        try:
+            return f.floor_divide(other, self)
+        except DtypeError as error:
+            return declined(other, error)
+
+    def __mod__(self, other: Any) -> Any:
+        try:
+            return f.remainder(self, other)
+        except DtypeError as error:
+            return declined(other, error)
+
+    def __rmod__(self, other: Any) -> Any:
+        try:
+            return f.remainder(other, self)
+        except DtypeError as error:
+            return declined(other, error)
 
     def __pow__(self, other: Any) -> Any:
-        return f.pow(self, other)
+        try:
+            return f.pow(self, other)
+        except DtypeError as error:
+            return declined(other, error)
 
     def __rpow__(self, other: Any) -> Any:
-        return f.pow(other, self)
+        try:
+            return f.pow(other, self)
+        except DtypeError as error:
+            return declined(other, error)
 
     def __neg__(self) -> Any:
         return f.neg(self)
 
     def __pos__(self) -> Any:
-        return self
+        return f.positive(self)
 
     add = f.add
     sub = subtract = f.sub
     mul = multiply = f.mul
     div = divide = f.div
     true_divide = f.true_divide
+    floor_divide = f.floor_divide
+    remainder = f.remainder
+    fmod = f.fmod
     neg = negative = f.neg
+    positive = f.positive
     pow = f.pow
+    float_power = f.float_power
     exp = f.exp
     log = f.log
     sqrt = f.sqrt
     tanh = f.tanh
     sigmoid = f.sigmoid
     relu = f.relu
-    floor_divide = f.floor_divide
+    addcmul = f.addcmul
+    addcdiv = f.addcdiv
+    lerp = f.lerp
 
     def add_(self, other: Any, *, alpha: Any = 1) -> Any:
         """``self += alpha * other``."""
-        other = operand(
-            self,
-            other if alpha == 1 else binary(ops.mul, other, alpha) if isinstance(other, Variable) else other * alpha,
-        )
-        return apply_inplace(ops.add, self, (other,))
+        return apply_inplace(ops.add, self, (operand(self, other if alpha == 1 else f.scaled(other, alpha, self)),))
 
     def sub_(self, other: Any, *, alpha: Any = 1) -> Any:
         """``self -= alpha * other``."""
-        other = operand(
-            self,
-            other if alpha == 1 else binary(ops.mul, other, alpha) if isinstance(other, Variable) else other * alpha,
-        )
-        return apply_inplace(ops.sub, self, (other,))
+        return apply_inplace(ops.sub, self, (operand(self, other if alpha == 1 else f.scaled(other, alpha, self)),))
 
     def mul_(self, other: Any) -> Any:
         """``self *= other``."""
@@ -99,51 +155,48 @@ class ArithmeticMethods(Variable):
 
     def div_(self, other: Any, *, rounding_mode: str | None = None) -> Any:
         """``self /= other``."""
-        if rounding_mode == "floor":
-            return apply_inplace(ops.floor_divide, self, (operand(self, other),))
-        if rounding_mode == "trunc":
-            return apply_inplace(ops.trunc_divide, self, (operand(self, other),))
-        return apply_inplace(ops.div, self, (operand(self, other),))
+        if rounding_mode is None:
+            return apply_inplace(ops.div, self, (operand(self, other),))
+        if rounding_mode not in ("floor", "trunc"):
+            raise ArgumentError(f"div_ expected rounding_mode to be None, 'trunc' or 'floor', found {rounding_mode!r}")
+        return replace(self, "div_", f.div, other, rounding_mode=rounding_mode)
 
-    subtract_, multiply_, divide_ = sub_, mul_, div_
+    subtract_, multiply_, divide_, true_divide_ = sub_, mul_, div_, div_
     __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_
 
-    def __ifloordiv__(self, other: Any) -> Any:
-        return apply_inplace(ops.floor_divide, self, (operand(self, other),))
-
-    def __ipow__(self, other: Any) -> Any:
-        return self.pow_(other)
+    floor_divide_ = __ifloordiv__ = twin(f.floor_divide)
+    remainder_ = __imod__ = twin(f.remainder)
+    fmod_ = twin(f.fmod)
+    float_power_ = twin(f.float_power)
+    addcmul_ = twin(f.addcmul)
+    addcdiv_ = twin(f.addcdiv)
+    lerp_ = twin(f.lerp)
 
     def pow_(self, exponent: Any) -> Any:
         """``self **= exponent``."""
-        if isinstance(exponent, Variable):
-            return apply_inplace(ops.pow_, self, (operand(self, exponent),))
-        return apply_inplace(ops.pow_scalar, self, (), {"exponent": plain(exponent)})
+        exponent = plain(exponent)
+        if self._a.dtype.kind not in "iub" and isinstance(exponent, (int, float)) and not isinstance(exponent, bool):
+            return apply_inplace(ops.pow_scalar, self, (), {"exponent": exponent})
+        return replace(self, "pow_", f.pow, exponent)
+
+    __ipow__ = pow_
 
     def neg_(self) -> Any:
         """``self = -self``, in place."""
+        if f.is_bool(self):
+            f.neg(self)
         return apply_inplace(ops.neg, self)
 
-    def exp_(self) -> Any:
-        """e to the self, in place."""
-        return apply_inplace(ops.exp, self)
+    negative_ = neg_
 
-    def sqrt_(self) -> Any:
-        """Square root, in place."""
-        return apply_inplace(ops.sqrt, self)
-
-    def log_(self) -> Any:
-        """Natural logarithm, in place."""
-        return apply_inplace(ops.log, self)
-
-    def tanh_(self) -> Any:
-        """Hyperbolic tangent, in place."""
-        return apply_inplace(ops.tanh, self)
-
-    def sigmoid_(self) -> Any:
-        """Logistic function, in place."""
-        return apply_inplace(ops.sigmoid, self)
+    exp_ = op_twin(ops.exp)
+    sqrt_ = op_twin(ops.sqrt)
+    log_ = op_twin(ops.log)
+    tanh_ = op_twin(ops.tanh)
+    sigmoid_ = op_twin(ops.sigmoid)
 
     def relu_(self) -> Any:
         """``max(self, 0)``, in place."""
+        if f.is_bool(self):
+            f.relu(self)
         return apply_inplace(ops.relu, self)
