@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from allgrad.autograd import anomaly_mode, function, grad_mode, graph, variable
+from allgrad.autograd import anomaly_mode, function, functional, grad_mode, graph, variable
 from allgrad.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
 from allgrad.autograd.differentiate import backward, grad
 from allgrad.autograd.function import Function
@@ -18,6 +18,7 @@ __all__ = [
     "detect_anomaly",
     "enable_grad",
     "function",
+    "functional",
     "grad",
     "grad_mode",
     "gradcheck",
