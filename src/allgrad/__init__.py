@@ -281,7 +281,6 @@ from allgrad.functions.pointwise_binary import (
     arctan2,
     atan2,
     copysign,
-    dist,
     heaviside,
     hypot,
     ldexp,

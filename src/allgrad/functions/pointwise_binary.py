@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from allgrad.autograd.record import apply
-from allgrad.errors import ArgumentError, DtypeError
-from allgrad.functions.arithmetic import binary_float, mul, sub
+from allgrad.errors import DtypeError
+from allgrad.functions.arithmetic import binary_float, mul
 from allgrad.functions.pointwise import exp2
-from allgrad.functions.promote import as_tensor_like, binary, into, promoted, result_dtype
+from allgrad.functions.promote import as_tensor_like, binary, into, result_dtype
 from allgrad.ops import math_binary as b
 from allgrad.ops.op import Op
-from allgrad.ops.reduce_norm import vector_norm
 
 
 def _tensors(op: Op, input: Any, other: Any) -> tuple[Any, Any]:
@@ -85,14 +84,3 @@ def xlogy(input: Any, other: Any, *, out: Any = None) -> Any:
 def xlog1py(input: Any, other: Any, *, out: Any = None) -> Any:
     """``input * log(1 + other)``; 0 where the input is 0, unless other is nan."""
     return into(binary_float(b.xlog1py, input, other), out)
-
-
-def dist(input: Any, other: Any, p: Any = 2) -> Any:
-    """The p-norm of ``input - other``: -> ()."""
-    input, other = promoted(*_tensors(b.hypot, input, other))
-    if result_dtype(input).category < 2:
-        raise DtypeError(f"dist() expects floating point inputs, found {input.dtype!r}; try input.float()")
-    p = float(p)
-    if p < 0:
-        raise ArgumentError(f"dist only supports non-negative p values, found {p}")
-    return apply(vector_norm, (sub(input, other),), {"ord": p, "dim": None, "keepdim": False})

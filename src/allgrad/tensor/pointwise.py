@@ -64,7 +64,6 @@ class PointwiseMethods(Variable):
 
     atan2 = arctan2 = b.atan2
     copysign = b.copysign
-    dist = b.dist
     heaviside = b.heaviside
     hypot = b.hypot
     ldexp = b.ldexp
