@@ -250,8 +250,13 @@ def element_losses(t: Table) -> None:
         for log_target in (False, True):
             t.add("kl_div", lambda t: (np.log(t.P(4, 5)), t.P(4, 5)), reduction=reduction, log_target=log_target)
         for full in (False, True):
-            t.add("poisson_nll_loss", lambda t: (t.R(4, 5), t.N(6, 4, 5).astype(float)), reduction=reduction, full=full)
-            t.add("poisson_nll_loss", lambda t: (t.U(4, 5), t.N(6, 4, 5).astype(float)), reduction=reduction, full=full, log_input=False)  # fmt: skip
+            t.add(
+                "poisson_nll_loss",
+                lambda t: (t.R(4, 5), Fixed(t.N(6, 4, 5).astype(float))),
+                reduction=reduction,
+                full=full,
+            )
+            t.add("poisson_nll_loss", lambda t: (t.U(4, 5), Fixed(t.N(6, 4, 5).astype(float))), reduction=reduction, full=full, log_input=False)  # fmt: skip
             t.add("gaussian_nll_loss", lambda t: (t.R(4, 5), t.R(4, 5), t.U(4, 5)), reduction=reduction, full=full)
         t.add("gaussian_nll_loss", lambda t: (t.R(4, 5), t.R(4, 5), t.U(4)), reduction=reduction, eps=0.5)
         t.add("gaussian_nll_loss", lambda t: (t.R(4, 5), t.R(4, 5), t.U(4, 1)), reduction=reduction)
@@ -281,6 +286,62 @@ def distances(t: Table) -> None:
     t.add("pairwise_distance", lambda t: (t.R(5), t.R(5)), eps=0.1)
 
 
+def activations(t: Table) -> None:
+    for name in ("relu", "tanh", "sigmoid", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish"):
+        t.add(name, lambda t: (t.R(4, 5) * 2,))
+    for name in ("hardswish", "hardsigmoid", "hardtanh", "softplus", "softsign", "tanhshrink", "softshrink"):
+        t.add(name, lambda t: (t.R(4, 5) * 4,))
+    for name in ("hardshrink", "logsigmoid", "rrelu", "softmax", "log_softmax", "softmin", "glu"):
+        t.add(name, lambda t: (t.R(4, 6) * 2,))
+    t.add("gelu", lambda t: (t.R(4, 5),), approximate="tanh")
+    t.add("celu", lambda t: (t.R(4, 5),), alpha=0.4)
+    t.add("elu", lambda t: (t.R(4, 5),), alpha=0.4)
+    t.add("leaky_relu", lambda t: (t.R(4, 5),), negative_slope=0.3)
+    t.add("hardtanh", lambda t: (t.R(4, 5),), min_val=-0.3, max_val=0.6)
+    t.add("softplus", lambda t: (t.R(4, 5) * 4,), beta=2.0, threshold=3.0)
+    t.add("softshrink", lambda t: (t.R(4, 5),), lambd=0.2)
+    t.add("hardshrink", lambda t: (t.R(4, 5),), lambd=0.2)
+    t.add("threshold", lambda t: (t.R(4, 5), 0.3, -7.0))
+    t.add("softmax", lambda t: (t.R(2, 4, 3),), dim=1)
+    t.add("log_softmax", lambda t: (t.R(2, 4, 3),), dim=-2)
+    t.add("softmin", lambda t: (t.R(2, 4, 3),), dim=0)
+    t.add("glu", lambda t: (t.R(2, 4, 3),), dim=1)
+    t.add("prelu", lambda t: (t.R(2, 4, 3), t.R(4)))
+    t.add("prelu", lambda t: (t.R(2, 4, 3), t.R(1)))
+    t.add("prelu", lambda t: (t.R(5), t.R(1)))
+
+
+def lookups(t: Table) -> None:
+    t.add("embedding", lambda t: (t.N(6, 3, 4), t.R(6, 3)))
+    t.add("embedding", lambda t: (t.N(6, 3, 4), t.R(6, 3)), padding_idx=2)
+    t.add("embedding", lambda t: (t.N(6, 9), t.R(6, 3)), scale_grad_by_freq=True, second=False)
+    t.add("embedding", lambda t: (t.N(600, 900), t.R(600, 3)), padding_idx=-1)
+    t.add("one_hot", lambda t: (t.N(6, 3, 4),), num_classes=7)
+    t.add("one_hot", lambda t: (t.N(6, 3, 4),))
+    for mode in ("sum", "mean", "max"):
+        t.add("embedding_bag", lambda t: (t.N(6, 3, 4), t.R(6, 3)), mode=mode, second=False)
+        t.add("embedding_bag", lambda t: (t.N(6, 9), t.R(6, 3), np.array([0, 2, 2, 7])), mode=mode, second=False)
+        t.add("embedding_bag", lambda t: (t.N(6, 9), t.R(6, 3), np.array([0, 2, 2, 7])), mode=mode, second=False, padding_idx=3)  # fmt: skip
+        t.add("embedding_bag", lambda t: (t.N(6, 9), t.R(6, 3), np.array([0, 2, 7, 9])), mode=mode, second=False, include_last_offset=True)  # fmt: skip
+    t.add("embedding_bag", lambda t: (t.N(6, 3, 4), t.R(6, 3)), mode="sum", second=False, per_sample_weights=lambda t: t.R(3, 4))  # fmt: skip
+    t.add("embedding_bag", lambda t: (t.N(6, 9), t.R(6, 3), np.array([0, 4])), mode="sum", second=False, scale_grad_by_freq=True)  # fmt: skip
+
+
+def attention(t: Table) -> None:
+    name = "scaled_dot_product_attention"
+    t.add(name, lambda t: (t.R(2, 3, 5, 4), t.R(2, 3, 6, 4), t.R(2, 3, 6, 7)))
+    t.add(name, lambda t: (t.R(5, 4), t.R(6, 4), t.R(6, 4)), scale=0.3)
+    t.add(name, lambda t: (t.R(2, 5, 4), t.R(2, 5, 4), t.R(2, 5, 4)), is_causal=True)
+    t.add(name, lambda t: (t.R(2, 7, 4), t.R(2, 5, 4), t.R(2, 5, 4)), is_causal=True)
+    t.add(name, lambda t: (t.R(2, 5, 4), t.R(2, 7, 4), t.R(2, 7, 4)), is_causal=True)
+    t.add(name, lambda t: (t.R(1, 2, 150, 4), t.R(1, 2, 150, 4), t.R(1, 2, 150, 4)), is_causal=True)
+    t.add(name, lambda t: (t.R(2, 3, 5, 4), t.R(2, 3, 6, 4), t.R(2, 3, 6, 4), t.U(5, 6) > 0.5))
+    t.add(name, lambda t: (t.R(2, 3, 5, 4), t.R(2, 3, 6, 4), t.R(2, 3, 6, 4), t.U(2, 1, 1, 6) > 0.3))
+    t.add(name, lambda t: (t.R(2, 3, 5, 4), t.R(2, 3, 6, 4), t.R(2, 3, 6, 4), Fixed(t.R(2, 3, 5, 6))))
+    t.add(name, lambda t: (t.R(2, 3, 5, 4), t.R(2, 3, 6, 4), t.R(2, 3, 6, 4), t.R(5, 6)))
+    t.add(name, lambda t: (t.R(2, 6, 5, 4), t.R(2, 3, 5, 4), t.R(2, 3, 5, 4)), enable_gqa=True, is_causal=True)
+
+
 def all_cases() -> list[Case]:
     """The whole table."""
     table = Table()
@@ -289,4 +350,15 @@ def all_cases() -> list[Case]:
     return table.cases
 
 
-GROUPS = [convolutions, pooling, resampling, normalization, class_losses, element_losses, distances]
+GROUPS = [
+    convolutions,
+    pooling,
+    resampling,
+    normalization,
+    class_losses,
+    element_losses,
+    distances,
+    activations,
+    lookups,
+    attention,
+]

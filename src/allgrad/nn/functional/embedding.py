@@ -13,7 +13,8 @@ from allgrad.nn.functional.arguments import tensor, type_name
 from allgrad.ops import embedding as ops
 
 
-def _indices(x: Any, name: str) -> Any:
+def indices_of(x: Any, name: str) -> Any:
+    """Whole-number indices, int64 or int32."""
     x = tensor(x, name)
     if x._a.dtype.name not in ("int64", "int32"):
         raise DtypeError(
@@ -23,7 +24,8 @@ def _indices(x: Any, name: str) -> Any:
     return x
 
 
-def _padding_row(padding_idx: int | None, rows: int) -> int:
+def padding_row(padding_idx: int | None, rows: int) -> int:
+    """The row that gets no gradient, counted from 0; -1 for none."""
     if padding_idx is None:
         return -1
     if not -rows <= padding_idx < rows:
@@ -57,10 +59,10 @@ def embedding(
     The row ``padding_idx`` gets no gradient; rows longer than ``max_norm`` are shortened in place first; gradients
     are dense also with ``sparse``.
     """
-    index, weight = _indices(input, "embedding"), tensor(weight, "embedding", "weight")
+    index, weight = indices_of(input, "embedding"), tensor(weight, "embedding", "weight")
     if weight._a.ndim != 2:
         raise ShapeError(f"'weight' must be 2-D, found size {list(weight._a.shape)}")
-    padding = _padding_row(padding_idx, len(weight._a))
+    padding = padding_row(padding_idx, len(weight._a))
     if max_norm is not None:
         renormalize(weight, index._a, max_norm, norm_type)
     return apply(ops.embedding, (weight, index), {"padding_idx": padding, "by_frequency": scale_grad_by_freq})
