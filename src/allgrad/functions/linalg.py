@@ -133,9 +133,8 @@ def det(A: Any, *, out: Any = None) -> Any:
 
 
 def slogdet(A: Any, *, out: Any = None) -> return_types.linalg_slogdet:
-    """(sign, logabsdet) of square matrices; the sign carries no gradient."""
+    """(sign, logabsdet) of square matrices; the gradient of the sign is zero."""
     sign, size = apply(ops.slogdet, (matrix(A, "linalg.slogdet", True),), {})
-    sign = wrap(sign._a)
     if out is not None:
         sign, size = into(sign, out[0]), into(size, out[1])
     return return_types.linalg_slogdet(sign, size)

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 
 from allgrad.autograd.record import apply, wrap
+from allgrad.dtypes import float32, from_np
 from allgrad.errors import ArgumentError, DtypeError, ShapeError, UnsupportedError
 from allgrad.functions import return_types
 from allgrad.functions.dims import scalar_name, tensor_of
 from allgrad.functions.linalg import matrix, turned
 from allgrad.functions.matmul_outer import chain
-from allgrad.functions.promote import as_tensor_like, into
+from allgrad.functions.promote import as_tensor_like, into, to
 from allgrad.ops import linalg_factor as ops
+from allgrad.ops.reduce_fast import is_half
 from allgrad.ops.shape import cat, reshape
 
 
@@ -124,7 +126,9 @@ def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: str | None = None) -> re
         )
     a, b = matrix(A, name), as_tensor_like(B, f"{name}(): argument 'B' (position 2)")
     if a._a.dtype != b._a.dtype:
-        raise DtypeError(f"{name}: input and other must have the same dtype, found {scalar_name(a)} and {scalar_name(b)}")
+        raise DtypeError(
+            f"{name}: input and other must have the same dtype, found {scalar_name(a)} and {scalar_name(b)}"
+        )
     vector = a._a.ndim - 1 == b._a.ndim and b._a.shape == a._a.shape[:-1]
     if vector:
         b = apply(reshape, (b,), {"shape": (*b._a.shape, 1)})
@@ -138,7 +142,7 @@ def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: str | None = None) -> re
     floor = (np.finfo(kind).eps * max(m, n) if limit is None else limit) * (s[..., :1] if s.shape[-1] else 0)
     rank = (s > floor).sum(-1).astype(np.int64)
     residuals = np.zeros(0, kind)
-    if m > n and driver != "gelsy" and (rank == n).all():
+    if m > n and driver not in (None, "gelsy") and (rank == n).all():
         away = np.matmul(a._a, x._a) - b._a
         residuals = (away * away).sum(-2)
     if vector:
@@ -151,7 +155,9 @@ def lstsq(A: Any, B: Any, rcond: Any = None, *, driver: str | None = None) -> re
     )
 
 
-def pinv(A: Any, rcond: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None, out: Any = None) -> Any:
+def pinv(
+    A: Any, rcond: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None, out: Any = None
+) -> Any:
     """The pseudo-inverse; singular values up to ``max(atol, rtol * largest)`` count as 0."""
     x = matrix(A, "linalg.pinv")
     meta = {"rtol": _number(rtol if rcond is None else rcond), "atol": _number(atol) or 0.0}
@@ -169,7 +175,10 @@ def _number(x: Any) -> float | None:
 
 def matrix_exp(A: Any) -> Any:
     """The exponential of square matrices."""
-    return apply(ops.matrix_exp, (matrix(A, "linalg.matrix_exp", True),), {})
+    x = tensor_of(A, "linalg.matrix_exp")
+    if not is_half(x._a.dtype):
+        return apply(ops.matrix_exp, (matrix(x, "linalg.matrix_exp", True),), {})
+    return to(apply(ops.matrix_exp, (matrix(to(x, float32), "linalg.matrix_exp", True),), {}), from_np(x._a.dtype))
 
 
 def matrix_rank(

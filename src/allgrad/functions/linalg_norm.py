@@ -89,24 +89,19 @@ def _by_singular_values(x: Any, ord: Any, rows: int, columns: int, keepdim: bool
     return y
 
 
-def norm(
-    A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, *, out: Any = None, dtype: Any = None
-) -> Any:
+def norm(A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, *, out: Any = None, dtype: Any = None) -> Any:
     """A vector norm if ``dim`` is one dimension (or A flat), a matrix norm if it is two (or A a matrix with ``ord``)."""
     x = tensor_of(A, "linalg.norm")
     ndim = x._a.ndim
     if isinstance(dim, int):
         dim = (dim,)
-    if ord is None:
-        return vector_norm(x, 2, dim, keepdim, dtype=dtype, out=out)
     count = ndim if dim is None else len(dim)
     if dim is not None and count not in (1, 2):
         raise ShapeError(f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got {list(dim)}")
+    if ord is None:
+        return vector_norm(x, 2, dim, keepdim, dtype=dtype, out=out)
     if dim is None and count not in (1, 2):
-        raise ShapeError(
-            "linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. "
-            f"Got {ndim}D."
-        )
+        raise ShapeError(f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got {ndim}D.")
     if count == 1:
         if isinstance(ord, str):
             raise ShapeError(f"linalg.norm: order {ord!r} needs a matrix: two dimensions, found {count}")

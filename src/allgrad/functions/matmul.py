@@ -74,9 +74,7 @@ def product(a: Any, b: Any) -> Any:
 
 def _rows(a: Any, b: Any) -> Any:
     n = a._a.size
-    return apply(
-        ops.matmul, (apply(reshape, (a,), {"shape": (1, n)}), apply(reshape, (b,), {"shape": (n, 1)})), {}
-    )
+    return apply(ops.matmul, (apply(reshape, (a,), {"shape": (1, n)}), apply(reshape, (b,), {"shape": (n, 1)})), {})
 
 
 def _as_matrix(shape: tuple[int, ...]) -> str:
@@ -125,7 +123,7 @@ def dot(input: Any, tensor: Any, *, out: Any = None) -> Any:
         raise ShapeError(f"1D tensors expected, but got {a._a.ndim}D and {b._a.ndim}D tensors")
     if a._a.dtype != b._a.dtype:
         raise DtypeError(
-            "dot : expected both vectors to have same dtype, but found " f"{scalar_name(a)} and {scalar_name(b)}"
+            f"dot : expected both vectors to have same dtype, but found {scalar_name(a)} and {scalar_name(b)}"
         )
     return into(product(a, b), out)
 

@@ -118,9 +118,7 @@ def _output(output: Labels | None, labels: list[Labels]) -> Labels:
         if x in found:
             raise ArgumentError(f"einsum(): output subscript {x} appears more than once in the output")
         if x not in every:
-            raise ArgumentError(
-                f"einsum(): output subscript {x} does not appear in the equation for any input operand"
-            )
+            raise ArgumentError(f"einsum(): output subscript {x} does not appear in the equation for any input operand")
         found.append(x)
     return found
 

@@ -36,8 +36,7 @@ def inner(input: Any, other: Any, *, out: Any = None) -> Any:
     x, y = a._a.shape, b._a.shape
     if x[-1] != y[-1]:
         raise ShapeError(
-            "inner() the last dimension must match on both input tensors but got shapes "
-            f"{list(x)} and {list(y)}"
+            f"inner() the last dimension must match on both input tensors but got shapes {list(x)} and {list(y)}"
         )
     return into(tensordot(a, b, dims=([-1], [-1])), out)
 
@@ -46,7 +45,7 @@ def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
     """Products summed over the last ``dims`` of ``a`` and the first of ``b``, or over two lists of dimensions."""
     a, b = tensor_of(a, "tensordot"), second(b, "tensordot", "b")
     if isinstance(dims, Variable):
-        dims = dims.tolist()
+        dims = dims._a.tolist()
     n, m = a._a.ndim, b._a.ndim
     if isinstance(dims, int):
         if dims < 0:
@@ -127,9 +126,7 @@ def vecdot(x: Any, y: Any, *, dim: int = -1, out: Any = None) -> Any:
     """Products of two tensors summed over ``dim``."""
     x, y = tensor_of(x, "linalg.vecdot"), as_tensor_like(y, "linalg.vecdot(): argument 'y' (position 2)")
     if x._a.dtype != y._a.dtype:
-        raise DtypeError(
-            f"linalg.vecdot: Expected vectors of same dtype, found {scalar_name(x)} and {scalar_name(y)}"
-        )
+        raise DtypeError(f"linalg.vecdot: Expected vectors of same dtype, found {scalar_name(x)} and {scalar_name(y)}")
     return into(sum_(binary(arithmetic.mul, x, y), dim), out)
 
 

@@ -70,7 +70,9 @@ def histogram(
     else:
         if int(bins) <= 0:
             raise ArgumentError(f"torch.histogram: bins must be > 0, but got {bins}")
-        low, high = _limits(x, *((0.0, 0.0) if range is None else (float(range[0]), float(range[1]))), "torch.histogram")
+        low, high = _limits(
+            x, *((0.0, 0.0) if range is None else (float(range[0]), float(range[1]))), "torch.histogram"
+        )
         edges = np.linspace(low, high, int(bins) + 1).astype(x.dtype)
         place, inside = _bins(x, low, high, int(bins))
     count = np.bincount(place, None if w is None else w[inside], len(edges) - 1).astype(x.dtype)
@@ -111,7 +113,9 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
     """The covariance of the rows of ``input``: (variables, observations) -> (variables, variables)."""
     x = tensor_of(input, "cov")
     if x._a.ndim > 2:
-        raise ShapeError(f"cov(): expected input to have two or fewer dimensions but got an input with {x._a.ndim} dimensions")
+        raise ShapeError(
+            f"cov(): expected input to have two or fewer dimensions but got an input with {x._a.ndim} dimensions"
+        )
     if x._a.dtype.kind == "b":
         raise DtypeError("cov(): bool dtype is not supported for input")
     x = floating(x)
@@ -140,7 +144,7 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
             norm_factor = total - second / total * correction
         away = x - center
         left = away * w
-    factor = norm_factor.item() if isinstance(norm_factor, Variable) else norm_factor
+    factor = norm_factor._a.item() if isinstance(norm_factor, Variable) else norm_factor
     if factor <= 0:
         norm_factor = 0.0
     found = matmul(left, apply(shape.transpose, (away,), {"dim0": 0, "dim1": 1})) / norm_factor

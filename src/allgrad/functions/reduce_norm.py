@@ -14,9 +14,7 @@ from allgrad.ops.softmax import logsumexp as logsumexp_op
 
 
 @numpy_names
-def norm(
-    input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None, dtype: Any = None
-) -> Any:
+def norm(input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None, dtype: Any = None) -> Any:
     """The p-norm over ``dim``: "fro" (as 2), "nuc" (sum of singular values), or a number."""
     input = in_dtype(tensor_of(input, "norm"), dtype)
     if p == "nuc":

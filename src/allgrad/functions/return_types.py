@@ -5,156 +5,160 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 
-def _show(result: Any) -> str:
-    fields = ",\n".join(f"{name}={value!r}" for name, value in zip(result._fields, result))
-    return f"torch.return_types.{type(result).__name__}(\n{fields})"
+class _Shown:
+    """Prints field by field."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        me: Any = self
+        fields = ",\n".join(f"{name}={value!r}" for name, value in zip(me._fields, me))
+        return f"torch.return_types.{type(self).__name__}(\n{fields})"
 
 
 class _ValuesIndices(NamedTuple):
     values: Any
     indices: Any
 
-    __repr__ = _show
 
-
-class max(_ValuesIndices):
+class max(_Shown, _ValuesIndices):
     """Of ``max(input, dim)``."""
 
 
-class min(_ValuesIndices):
+class min(_Shown, _ValuesIndices):
     """Of ``min(input, dim)``."""
 
 
-class sort(_ValuesIndices):
+class sort(_Shown, _ValuesIndices):
     """Of ``sort``."""
 
 
-class topk(_ValuesIndices):
+class topk(_Shown, _ValuesIndices):
     """Of ``topk``."""
 
 
-class kthvalue(_ValuesIndices):
+class kthvalue(_Shown, _ValuesIndices):
     """Of ``kthvalue``."""
 
 
-class median(_ValuesIndices):
+class median(_Shown, _ValuesIndices):
     """Of ``median(input, dim)``."""
 
 
-class nanmedian(_ValuesIndices):
+class nanmedian(_Shown, _ValuesIndices):
     """Of ``nanmedian(input, dim)``."""
 
 
-class mode(_ValuesIndices):
+class mode(_Shown, _ValuesIndices):
     """Of ``mode``."""
 
 
-class cummax(_ValuesIndices):
+class cummax(_Shown, _ValuesIndices):
     """Of ``cummax``."""
 
 
-class cummin(_ValuesIndices):
+class cummin(_Shown, _ValuesIndices):
     """Of ``cummin``."""
 
 
-class aminmax(NamedTuple):
-    """Of ``aminmax``."""
-
+class _aminmax(NamedTuple):
     min: Any
     max: Any
 
-    __repr__ = _show
+
+class aminmax(_Shown, _aminmax):
+    """Of ``aminmax``."""
 
 
-class histogram(NamedTuple):
-    """Of ``histogram``."""
-
+class _histogram(NamedTuple):
     hist: Any
     bin_edges: Any
 
-    __repr__ = _show
+
+class histogram(_Shown, _histogram):
+    """Of ``histogram``."""
 
 
-class linalg_inv_ex(NamedTuple):
-    """Of ``linalg.inv_ex``."""
-
+class _linalg_inv_ex(NamedTuple):
     inverse: Any
     info: Any
 
-    __repr__ = _show
+
+class linalg_inv_ex(_Shown, _linalg_inv_ex):
+    """Of ``linalg.inv_ex``."""
 
 
-class triangular_solve(NamedTuple):
-    """Of ``triangular_solve``."""
-
+class _triangular_solve(NamedTuple):
     solution: Any
     cloned_coefficient: Any
 
-    __repr__ = _show
+
+class triangular_solve(_Shown, _triangular_solve):
+    """Of ``triangular_solve``."""
 
 
-class linalg_slogdet(NamedTuple):
-    """Of ``linalg.slogdet``."""
-
+class _linalg_slogdet(NamedTuple):
     sign: Any
     logabsdet: Any
 
-    __repr__ = _show
+
+class linalg_slogdet(_Shown, _linalg_slogdet):
+    """Of ``linalg.slogdet``."""
 
 
-class linalg_cholesky_ex(NamedTuple):
-    """Of ``linalg.cholesky_ex``."""
-
+class _linalg_cholesky_ex(NamedTuple):
     L: Any
     info: Any
 
-    __repr__ = _show
+
+class linalg_cholesky_ex(_Shown, _linalg_cholesky_ex):
+    """Of ``linalg.cholesky_ex``."""
 
 
-class linalg_qr(NamedTuple):
-    """Of ``linalg.qr``."""
-
+class _linalg_qr(NamedTuple):
     Q: Any
     R: Any
 
-    __repr__ = _show
+
+class linalg_qr(_Shown, _linalg_qr):
+    """Of ``linalg.qr``."""
 
 
-class linalg_svd(NamedTuple):
-    """Of ``linalg.svd``."""
-
+class _linalg_svd(NamedTuple):
     U: Any
     S: Any
     Vh: Any
 
-    __repr__ = _show
+
+class linalg_svd(_Shown, _linalg_svd):
+    """Of ``linalg.svd``."""
 
 
-class svd(NamedTuple):
-    """Of ``svd``."""
-
+class _svd(NamedTuple):
     U: Any
     S: Any
     V: Any
 
-    __repr__ = _show
+
+class svd(_Shown, _svd):
+    """Of ``svd``."""
 
 
-class linalg_eigh(NamedTuple):
-    """Of ``linalg.eigh``."""
-
+class _linalg_eigh(NamedTuple):
     eigenvalues: Any
     eigenvectors: Any
 
-    __repr__ = _show
+
+class linalg_eigh(_Shown, _linalg_eigh):
+    """Of ``linalg.eigh``."""
 
 
-class linalg_lstsq(NamedTuple):
-    """Of ``linalg.lstsq``."""
-
+class _linalg_lstsq(NamedTuple):
     solution: Any
     residuals: Any
     rank: Any
     singular_values: Any
 
-    __repr__ = _show
+
+class linalg_lstsq(_Shown, _linalg_lstsq):
+    """Of ``linalg.lstsq``."""

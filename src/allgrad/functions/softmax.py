@@ -23,6 +23,7 @@ def log_softmax(input: Any, dim: int, dtype: Any = None, *, out: Any = None) -> 
 
 def _along(op: Any, input: Any, dim: Any, dtype: Any) -> Any:
     input = in_dtype(tensor_of(input, op.name), dtype)
+    d = one_dim(dim, input._a.ndim, op.name)
     if input._a.dtype.kind in "iub":
         raise DtypeError(f'"{op.name}_lastdim_kernel_impl" not implemented for {scalar_name(input)!r}')
-    return apply(op, (input,), {"dim": one_dim(dim, input._a.ndim, op.name)})
+    return apply(op, (input,), {"dim": d})

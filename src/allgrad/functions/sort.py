@@ -13,6 +13,7 @@ from allgrad.functions.dims import numpy_names, one_dim, tensor_of
 from allgrad.functions.promote import into
 from allgrad.functions.reduce_extreme import nonempty_dim, pair
 from allgrad.ops import sort as ops
+from allgrad.ops.reduce_extreme import median_all
 from allgrad.ops.scatter import gather
 from allgrad.ops.shape import permute, reshape, transpose
 
@@ -41,9 +42,7 @@ def msort(input: Any, *, out: Any = None) -> Any:
     return into(sort(input, 0).values, out)
 
 
-def topk(
-    input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, out: Any = None
-) -> Any:
+def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, out: Any = None) -> Any:
     """(values, indices) of the k largest, or smallest, along ``dim``, best first."""
     input = tensor_of(input, "topk")
     d = one_dim(dim, input._a.ndim, "topk")
@@ -71,8 +70,7 @@ def _middle(op: Any, kind: Any, input: Any, dim: Any, keepdim: bool, out: Any) -
     if dim is None:
         if not input._a.size:
             return into(wrap(np.array(np.nan, input._a.dtype)), out)
-        flat = apply(reshape, (input,), {"shape": (-1,)})
-        return into(apply(op, (flat,), {"dim": 0, "keepdim": False})[0], out)
+        return into(apply(median_all, (input,), {"skip_nan": op is ops.nanmedian}), out)
     meta = {"dim": nonempty_dim(input, dim, op.name), "keepdim": keepdim}
     return pair(kind, apply(op, (input,), meta), out)
 

@@ -229,5 +229,3 @@ def slogdet(a: Array) -> tuple[Array, Array]:
 @slogdet.pull_all
 def _slogdet(gs: Any, a: Array) -> Any:
     return (by_matrix(gs[1], a) * turned(inv(a, check=False)),)
-
-

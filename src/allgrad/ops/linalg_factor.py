@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from allgrad.errors import LinAlgError
-from allgrad.ops.linalg import solve_triangular, turned
 from allgrad.ops.layout import diagonal, diagonal_place, tril
+from allgrad.ops.linalg import solve_triangular, turned
 from allgrad.ops.matmul import matmul
 from allgrad.ops.op import op
 from allgrad.ops.reduce import sum_
@@ -114,9 +114,7 @@ def _svd(gs: Any, out: Any) -> Any:
     m, n, k = u.shape[-2], vh.shape[-1], s.shape[-1]
     a, b = matmul(turned(u), gu), matmul(vh, turned(gvh))
     gap = apart(s * s)
-    inner = (
-        quotient(a - turned(a), gap) * _row(s) + _column(s) * quotient(b - turned(b), gap) + _diagonal(g)
-    )
+    inner = quotient(a - turned(a), gap) * _row(s) + _column(s) * quotient(b - turned(b), gap) + _diagonal(g)
     found = matmul(u, matmul(inner, vh))
     if m > k:
         found = found + matmul(quotient(gu - matmul(u, a), _row(s)), vh)

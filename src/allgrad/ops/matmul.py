@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,11 @@ from allgrad.ops.shape import sum_to, transpose
 Array = Any
 
 
+def rows_of(x: Array) -> Array:
+    """All rows of a batch as one matrix: (..., k) -> (n, k)."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
 @op
 def matmul(a: Array, b: Array) -> Array:
     """Batched product of matrices, both at least 2-D: (..., n, k), (..., k, m) -> (..., n, m)."""
@@ -20,7 +26,7 @@ def matmul(a: Array, b: Array) -> Array:
         # NumPy has no product of halves worth the name.
         return np.matmul(a.astype(np.float32), b.astype(np.float32)).astype(a.dtype)
     if b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous:
-        return np.matmul(a.reshape(-1, a.shape[-1]), b).reshape(a.shape[:-1] + b.shape[-1:])
+        return np.matmul(rows_of(a), b).reshape(a.shape[:-1] + b.shape[-1:])
     return np.matmul(a, b)
 
 
@@ -31,8 +37,7 @@ def _matmul_a(g: Array, b: Array, a_shape: Any) -> Array:
 def _matmul_b(g: Array, a: Array, b_shape: Any) -> Array:
     if len(b_shape) == 2 and len(a.shape) > 2:
         # One tall product instead of a batch of products and a sum.
-        rows = a.reshape(-1, a.shape[-1])
-        return matmul(transpose(rows, dim0=0, dim1=1), g.reshape(-1, g.shape[-1]))
+        return matmul(transpose(rows_of(a), dim0=0, dim1=1), rows_of(g))
     return sum_to(matmul(transpose(a, dim0=-1, dim1=-2), g), shape=tuple(b_shape))
 
 
@@ -43,9 +48,9 @@ matmul.pull(a=_matmul_a, b=_matmul_b)
 def linear(x: Array, weight: Array, bias: Array = None) -> Array:
     """``x @ weight.T + bias``: (..., in), (out, in), (out,) -> (..., out)."""
     if is_half(x.dtype):
-        y = matmul(x.reshape(-1, x.shape[-1]), weight.T).reshape(x.shape[:-1] + weight.shape[:1])
+        y = matmul(rows_of(x), weight.T).reshape(x.shape[:-1] + weight.shape[:1])
     elif x.ndim > 2 and x.flags.c_contiguous:
-        y = np.matmul(x.reshape(-1, x.shape[-1]), weight.T).reshape(x.shape[:-1] + weight.shape[:1])
+        y = np.matmul(rows_of(x), weight.T).reshape(x.shape[:-1] + weight.shape[:1])
     else:
         y = np.matmul(x, weight.T)
     if bias is not None:
@@ -58,7 +63,7 @@ def _linear_x(g: Array, weight: Array) -> Array:
 
 
 def _linear_weight(g: Array, x: Array) -> Array:
-    return matmul(transpose(g.reshape(-1, g.shape[-1]), dim0=0, dim1=1), x.reshape(-1, x.shape[-1]))
+    return matmul(transpose(rows_of(g), dim0=0, dim1=1), rows_of(x))
 
 
 linear.pull(x=_linear_x, weight=_linear_weight, bias=lambda g: g)

@@ -67,7 +67,7 @@ def var(x: Array, *, dim: Any = None, keepdim: bool = False, correction: float =
     axes = normal_axes(dim, x.ndim)
     n = count(x.shape, dim)
     y = x.astype(np.float32) if is_half(x.dtype) else x
-    away = y - total(y, axes, True) / y.dtype.type(n)
+    away = np.asarray(y - total(y, axes, True) / y.dtype.type(n))
     np.multiply(away, away, out=away)
     squares = total(away, axes, keepdim)
     return (squares / y.dtype.type(max(0.0, n - correction))).astype(x.dtype, copy=False)
@@ -76,9 +76,7 @@ def var(x: Array, *, dim: Any = None, keepdim: bool = False, correction: float =
 def _var_x(g: Array, x: Array, *, dim: Any, correction: float) -> Array:
     below = count(x.shape, dim) - correction
     away = x - mean(x, dim=dim, keepdim=True)
-    if below <= 0:
-        return widen(g * float("nan"), x.shape, dim) * away
-    return widen(g * (2.0 / below), x.shape, dim) * away
+    return widen(g * (2.0 / below if below else float("inf")), x.shape, dim) * away
 
 
 var.pull(x=_var_x)
@@ -111,23 +109,25 @@ def prod(x: Array, *, dim: int, keepdim: bool = False) -> Array:
         return np.prod(x, axis=dim, dtype=np.int64, keepdims=keepdim)
     if is_half(x.dtype):
         return np.prod(x, axis=dim, dtype=np.float32, keepdims=keepdim).astype(x.dtype)
-    return np.multiply.reduce(x, axis=dim, keepdims=keepdim)
+    return np.prod(x, axis=dim, keepdims=keepdim)
 
 
 def _prod_x(g: Array, x: Array, *, dim: int) -> Array:
     dim = dim % len(x.shape)
+    if x.shape[dim] == 1:
+        return widen(g, x.shape, dim)
     order = (dim, *(i for i in range(len(x.shape)) if i != dim))
     back = tuple(order.index(i) for i in range(len(order)))
     return widen(g, x.shape, dim) * permute(products_of_others(permute(x, dims=order)), dims=back)
 
 
 def products_of_others(x: Array) -> Array:
-    """For each place along axis 0 the product of all other places, by pairs: no division, so zeros are exact."""
+    """For each place along axis 0 the product of all other places, by pairs: no division, so zeros are exact; at least two."""
     n = x.shape[0]
-    if n <= 1:
-        return x * 0 + 1
     half = n // 2
     a, b = slice_(x, index=(slice(0, half),)), slice_(x, index=(slice(half, 2 * half),))
+    if n <= 2:
+        return cat(b, a, dim=0) if n == 2 else x
     pairs = a * b
     if n % 2:
         pairs = cat(pairs, slice_(x, index=(slice(2 * half, n),)), dim=0)

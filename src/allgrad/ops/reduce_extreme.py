@@ -50,6 +50,23 @@ amin.pull(x=_share)
 
 
 @op
+def median_all(x: Array, *, skip_nan: bool = False) -> Array:
+    """The lower middle one of all elements; equal ones share the gradient."""
+    flat = x.reshape(-1)
+    bad = flat != flat
+    count = flat.size
+    if bad.any():
+        if not skip_nan:
+            return flat[bad.argmax()]
+        count -= int(bad.sum())
+    rank = max(count - 1, 0) // 2
+    return np.partition(flat, rank)[rank]
+
+
+median_all.pull(x=lambda g, x, out: _share(g, x, out, dim=None))
+
+
+@op
 def argmax(x: Array, *, dim: int | None = None, keepdim: bool = False) -> Array:
     """Place of the maximum, the first one; nan counts as the largest."""
     return np.argmax(x, axis=dim, keepdims=keepdim)

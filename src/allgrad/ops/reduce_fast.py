@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+Array = Any
+
+_add: Any = np.add.reduce
 
 SPAN = 512
 """Terms per product: long enough for BLAS, short enough for float32."""
@@ -44,7 +46,7 @@ def total(x: Array, axes: tuple[int, ...], keepdim: bool) -> Array:
     if x.size < SMALL or not axes:
         if is_half(dtype):
             return np.sum(x, axis=axes, dtype=np.float32, keepdims=keepdim).astype(dtype)
-        return np.add.reduce(x, axis=axes, keepdims=keepdim)
+        return _add(x, axis=axes, keepdims=keepdim)
     if is_half(dtype):
         return total(x.astype(np.float32), axes, keepdim).astype(dtype)
     shape = x.shape
@@ -53,13 +55,13 @@ def total(x: Array, axes: tuple[int, ...], keepdim: bool) -> Array:
         order = sorted(range(x.ndim), key=lambda i: -abs(x.strides[i]))
         y = x.transpose(order)
         if not y.flags.c_contiguous:
-            return np.add.reduce(x, axis=axes, keepdims=keepdim)
+            return _add(x, axis=axes, keepdims=keepdim)
         if order[: len(axes)] == list(axes) or order[x.ndim - len(axes) :] == list(axes) or len(axes) == x.ndim:
             y = _by_groups(y, tuple(sorted(order.index(a) for a in axes)))
             left = [i for i in order if i not in axes]
             y = y.transpose([left.index(i) for i in sorted(left)])
         else:
-            return np.add.reduce(x, axis=axes, keepdims=keepdim)
+            return _add(x, axis=axes, keepdims=keepdim)
     else:
         y = _by_groups(x, axes)
     if keepdim:
@@ -87,7 +89,7 @@ def _one_group(x: Array, before: tuple[int, ...], over: tuple[int, ...], after: 
     if columns == 1:
         return _rows(x.reshape(rows, n)).reshape(before + after)
     if columns < 8 and rows > 1:
-        return np.add.reduce(x.reshape(rows, n, columns), axis=1).reshape(before + after)
+        return _add(x.reshape(rows, n, columns), axis=1).reshape(before + after)
     return _columns(x.reshape(rows, n, columns)).reshape(before + after)
 
 

@@ -40,7 +40,7 @@ def sum_to(x: Array, *, shape: Shape) -> Array:
     if lead < 0:
         raise ValueError(f"{x.shape} cannot be summed to {shape}")
     if lead and x.shape[lead:] == shape:
-        flat = x.reshape(-1, *shape)
+        flat = x.reshape((int(np.prod(x.shape[:lead])), *shape))
         if flat.shape[1:] == shape and len(shape) == 1 and x.dtype.kind == "f" and flat.flags.c_contiguous:
             # A product with ones is three times faster than NumPy's sum over the leading axis.
             return np.ones(len(flat), x.dtype) @ flat

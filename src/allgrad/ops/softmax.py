@@ -109,8 +109,8 @@ def logsumexp(x: Array, *, dim: Any = None, keepdim: bool = False) -> Array:
 
 @op
 def exp_less(x: Array, level: Array) -> Array:
-    """``exp(x - level)``, where an infinite level counts as 0: shares of a sum of exponentials."""
-    return np.exp(x - np.where(np.isinf(level), 0, level).astype(x.dtype, copy=False))
+    """``exp(x - level)``, where a level of -inf counts as 0: shares of a sum of exponentials."""
+    return np.exp(x - np.where(level == -np.inf, 0, level).astype(x.dtype, copy=False))
 
 
 exp_less.pull(x=lambda g, out: g * out, level=lambda g, out: -g * out)
