@@ -49,6 +49,8 @@ def refresh(x: Variable) -> None:
     if view is None or view.version == x._version[0]:
         return
     base = view.base
+    while base._view is not None:  # x.t_() after x[0]: what x was is the base now
+        base = view.base = base._view.base
     if x._node is None and base._node is None and not base._rg:
         return
     if view.untracked in ("multi", "function"):

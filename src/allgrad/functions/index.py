@@ -45,7 +45,7 @@ def setitem(x: Any, key: Any, value: Any) -> None:
     if isinstance(key, Variable) and key._a.dtype.kind == "b" and key._a.ndim:
         _check_mask(key._a.shape, 0, x._a.shape, 0)
         shape = (int(np.count_nonzero(key._a)), *x._a.shape[key._a.ndim :])
-        apply_inplace(ops.masked_put, x, (_value(x, value, shape, True), key))
+        apply_inplace(ops.masked_put, x, (_value(x, value, shape, True, key), key))
         return
     basic, advanced = parse(key, x._a.shape)
     if advanced is None:
@@ -58,7 +58,7 @@ def setitem(x: Any, key: Any, value: Any) -> None:
     if basic is not None:
         x = apply(slice_, (x,), {"index": basic})
     shape = indexed_shape(x._a.shape, advanced)
-    apply_inplace(ops.index_put, x, (_value(x, value, shape, True),), {"key": advanced, "accumulate": False})
+    apply_inplace(ops.index_put, x, (_value(x, value, shape, True, key),), {"key": advanced, "accumulate": False})
 
 
 def _same_place(x: Any, slot: Array, value: Any) -> bool:
@@ -76,7 +76,7 @@ def _same_place(x: Any, slot: Array, value: Any) -> bool:
     )
 
 
-def _value(x: Any, value: Any, shape: tuple[int, ...], advanced: bool) -> Any:
+def _value(x: Any, value: Any, shape: tuple[int, ...], advanced: bool, key: Any = None) -> Any:
     """``value`` in the dtype of ``x`` and a shape that broadcasts to ``shape``."""
     d = from_np(x._a.dtype)
     if isinstance(value, (np.ndarray, np.generic)):
@@ -88,14 +88,16 @@ def _value(x: Any, value: Any, shape: tuple[int, ...], advanced: bool) -> Any:
         return np.asarray(value).astype(x._a.dtype)
     if value._a.dtype != x._a.dtype:
         if advanced:
-            check_value_dtype(x, value)
+            check_value_dtype(x, value, key)
         value = to(value, d)
     return fit_value(value, shape, advanced)
 
 
-def check_value_dtype(x: Any, value: Any) -> None:
-    """Errors if a Tensor with dimensions is to be written at index tensors of one of another dtype."""
-    if value._a.dtype != x._a.dtype and value._a.ndim:
+def check_value_dtype(x: Any, value: Any, key: Any) -> None:
+    """Errors if a Tensor is to be written at index tensors of one of another dtype; masks take one value of any."""
+    parts = key if isinstance(key, (tuple, list)) else (key,)
+    masked = any(isinstance(k, Variable) and k._a.dtype.kind == "b" for k in parts)
+    if value._a.dtype != x._a.dtype and not (masked and value._a.size == 1):
         raise DtypeError(
             f"Index put requires the source and destination dtypes match, got {from_np(x._a.dtype)!r} for the destination "
             f"and {from_np(value._a.dtype)!r} for the source."

@@ -189,7 +189,7 @@ def nonzero(input: Any, *, as_tuple: bool = False, out: Any = None) -> Any:
     a = tensor_arg(input, "nonzero")._a
     if as_tuple:
         return tuple(wrap(i) for i in np.nonzero(a if a.ndim else a.reshape(1)))
-    return into(wrap(np.argwhere(a).reshape(-1, a.ndim)), out)
+    return into(wrap(np.argwhere(a)), out)
 
 
 def argwhere(input: Any) -> Any:

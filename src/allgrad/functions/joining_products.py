@@ -42,17 +42,13 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
         raise ShapeError("meshgrid expects a non-empty TensorList")
     if indexing not in (None, "ij", "xy"):
         raise ArgumentError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
-    exchanged = indexing == "xy" and len(found) > 1
-    if exchanged:
-        found[0], found[1] = found[1], found[0]
     shape = tuple(x._a.size for x in found)
     grids = []
     for d, x in enumerate(found):
         line = (1,) * d + (x._a.size,) + (1,) * (len(found) - d - 1)
         grids.append(apply(expand, (apply(reshape, (x,), {"shape": line}),), {"shape": shape}))
-    if exchanged:
+    if indexing == "xy" and len(found) > 1:
         grids = [g.transpose(0, 1) for g in grids]
-        grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 
 

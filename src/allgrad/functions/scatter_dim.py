@@ -34,6 +34,11 @@ def _dim_args(input: Any, dim: int, index: Any, source: Any, name: str) -> tuple
         raise DtypeError(
             f"{name}(): self ({scalar_name(input)}) and source ({scalar_name(source)}) must have the same scalar type"
         )
+    if source._a.ndim != input._a.ndim and not (input._a.ndim == 1 and source._a.ndim == 0):
+        raise ShapeError(
+            f"{name}(): source tensor shape must match self tensor shape, excluding the specified dimension. "
+            f"Got self.shape = {list(input._a.shape)} source.shape = {list(source._a.shape)}"
+        )
     if not source._a.ndim:
         source = apply(reshape, (source,), {"shape": (1,)})
     shape, given, count = input._a.shape or (1,), source._a.shape, index._a.size
@@ -137,7 +142,7 @@ def put_by_key(input: Any, indices: Any, values: Any, accumulate: bool, inplace:
     _, advanced = parse(key, input._a.shape)
     if advanced is None:
         raise ArgumentError("index_put(): at least one index tensor is needed")
-    check_value_dtype(input, values)
+    check_value_dtype(input, values, indices)
     values = fit_value(to(values, from_np(input._a.dtype)), indexed_shape(input._a.shape, advanced), True)
     return run(index_ops.index_put, input, (values,), {"key": advanced, "accumulate": bool(accumulate)}, inplace)
 

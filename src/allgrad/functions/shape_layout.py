@@ -49,14 +49,10 @@ def rot90(input: Any, k: int = 1, dims: Any = (0, 1)) -> Any:
         raise ShapeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
     if input._a.ndim < 2:
         raise ShapeError(f"expected total dims >= 2, but got total dims = {input._a.ndim}")
-    n = input._a.ndim
-    a, b = dims
-    if a == b or abs(a - b) == n:
-        raise ShapeError(f"expected rotation dims to be different, but got dim0 = {a} and dim1 = {b}")
-    for d, name in ((a, "dim0"), (b, "dim1")):
-        if not -n <= d < n:
-            raise ShapeError(f"Rotation {name} out of range, {name} = {d}")
-    a, b, k = a % n, b % n, k % 4
+    a, b = (dim_arg(d, input._a.ndim) for d in dims)
+    if a == b:
+        raise ShapeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
+    k %= 4
     if k == 1:
         return swap(flip(input, (b,)), a, b)
     if k == 2:

@@ -41,7 +41,7 @@ index_accumulate.pull(x=lambda g, *, key: index(g, key=key))
 @op
 def index_put(x: Array, value: Array, *, key: Key, accumulate: bool = False) -> Array:
     """``x`` with ``value`` at ``key``, or added there."""
-    y = x.copy()
+    y = np.array(x, order="C")
     write_at(y, value, key=key, accumulate=accumulate)
     return y
 
@@ -84,7 +84,7 @@ masked_place.pull(x=lambda g, mask: masked_select(g, mask))
 @op
 def masked_put(x: Array, value: Array, mask: Array) -> Array:
     """``x`` with ``value`` at the true elements of ``mask``, which covers the first dimensions."""
-    y = x.copy()
+    y = np.array(x, order="C")
     _write_masked(y, value, mask)
     return y
 
@@ -122,7 +122,7 @@ masked_fill.pull(
 @op
 def put_slice(x: Array, value: Array, *, index: Key) -> Array:
     """``x`` with ``value`` at a basic index: ints, slices, None and Ellipsis."""
-    y = x.copy()
+    y = np.array(x, order="C")
     y[index] = value
     return y
 

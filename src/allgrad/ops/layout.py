@@ -120,7 +120,7 @@ diagonal_place.pull(x=lambda g, *, offset, dim1, dim2: diagonal(g, offset=offset
 @op
 def diagonal_put(x: Array, value: Array, *, offset: int, dim1: int, dim2: int) -> Array:
     """``x`` with ``value`` on the diagonals."""
-    y = x.copy()
+    y = np.array(x, order="C")
     _write_diagonal(y, value, offset=offset, dim1=dim1, dim2=dim2)
     return y
 
