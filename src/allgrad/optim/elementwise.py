@@ -1,0 +1,200 @@
+"""``Elementwise``: the base of optimizers whose update of an element depends on that element alone.
+
+A subclass names its state and gives, for one step, a kernel and its numbers (``_rule``).  Everything else, which
+parameters go together, weight decay, ``maximize``, half precision, is done here for all of them alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from allgrad.errors import ArgumentError
+from allgrad.optim.layout import Batch, Named, Slot, lay_out, overlapping
+from allgrad.optim.optimizer import Optimizer
+from allgrad.optim.passes import Run, Scratch
+
+Array = np.ndarray[Any, Any]
+Kernel = Callable[[Array, Array, tuple[Array, ...], tuple[Array, ...], list[Array]], None]
+
+
+class Rule(NamedTuple):
+    """What one step does to a run: ``kernel(values, grads, moments, temporaries, numbers)``."""
+
+    kernel: Kernel
+    numbers: tuple[float, ...]
+    decay: float = 0.0  # g + decay * p takes the place of g
+    shrink: float = 1.0  # p is multiplied by it first
+
+
+class Plan:
+    """How the parameters of one group are updated, kept from step to step while nothing changes."""
+
+    def __init__(self, group: dict[str, Any], names: tuple[Named, Named]) -> None:
+        params = group["params"]
+        self.share = group.get("foreach") is not False
+        self.names = names
+        self.apart = overlapping(params)
+        self.batches: list[Batch] = lay_out(params, share=self.share, apart=self.apart)
+        slots = {id(s.param): s for b in self.batches for s in b.slots}
+        self.slots: list[Slot] = [slots[id(p)] for p in params]
+        self.present: list[bool] = []
+        self.runs: list[Run] = []
+
+    def fits(self, group: dict[str, Any], names: tuple[Named, Named]) -> bool:
+        """Whether the group still holds the parameters that were laid out, with the same kind of state and memory."""
+        params = group["params"]
+        if len(params) != len(self.slots) or (group.get("foreach") is not False) is not self.share:
+            return False
+        if names != self.names or not all([p is s.param for p, s in zip(params, self.slots)]):
+            return False
+        moved = [s for s in self.slots if s.param._a is not s.array]
+        if not moved:
+            return True
+        if not all([s.follow() for s in moved]) or overlapping(params) != self.apart:
+            return False
+        self.present = []  # runs hold views of the old memory
+        return True
+
+
+class Elementwise(Optimizer):
+    """``_temporaries``: how many scratch arrays the kernel needs; ``_scalars``: (name, first value) per parameter."""
+
+    _temporaries = 1
+    _scalars: Named = (("step", 0.0),)
+
+    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        super().__init__(params, defaults)
+        self._forget()
+
+    def _moments(self, group: dict[str, Any]) -> Named:
+        """Names and first values of the state entries that are shaped as their parameter."""
+        raise NotImplementedError
+
+    def _rule(self, group: dict[str, Any], scalars: Array) -> Rule:
+        """The kernel and numbers of this step; moves ``scalars`` on, one row each, row 0 is 0 at the first update."""
+        raise NotImplementedError
+
+    def _step(self) -> None:
+        for index, group in enumerate(self.param_groups):
+            plan = self._plan(index, group, [p._grad is not None for p in group["params"]])
+            for run in plan.runs:
+                self._update(group, run)
+
+    def _plan(self, index: int, group: dict[str, Any], present: list[bool]) -> Plan:
+        names = (self._scalars, self._moments(group))
+        plan = self._plans.get(index)
+        if plan is None or not plan.fits(group, names):
+            plan = self._plans[index] = Plan(group, names)
+        if plan.present != present or self._touched(plan):
+            self._arrange(plan, present)
+        return plan
+
+    def _touched(self, plan: Plan) -> bool:
+        """Whether state entries were replaced or the per parameter numbers written to by someone else."""
+        if plan.names != ((), ()):
+            state = self.state
+            for run in plan.runs:
+                if run.changed():
+                    return True
+                for slot in run.slots:
+                    if slot.detached(state.get(slot.param)):
+                        return True
+        return False
+
+    def _arrange(self, plan: Plan, present: list[bool]) -> None:
+        """Cut the batches into runs: neighbours that have a gradient and equal per parameter numbers."""
+        scratch = self.__dict__.setdefault("_scratch", Scratch())
+        scalars, moments = plan.names
+        names = tuple(name for name, _ in moments)
+        wanted = {id(slot) for slot, here in zip(plan.slots, present) if here}
+        runs: list[Run] = []
+        for batch in plan.batches:
+            row: list[Slot] = []
+            for slot in batch.slots:
+                if id(slot) in wanted:
+                    _check(slot)
+                    if scalars or moments:
+                        entry = self.state[slot.param]
+                        if slot.detached(entry):
+                            batch.attach(slot, entry, scalars, moments)
+                    if row and not _alike(batch, row[-1], slot):
+                        runs.append(Run(batch, row, names, self._temporaries, scratch))
+                        row = []
+                    row.append(slot)
+                elif row:
+                    runs.append(Run(batch, row, names, self._temporaries, scratch))
+                    row = []
+            if row:
+                runs.append(Run(batch, row, names, self._temporaries, scratch))
+        plan.runs, plan.present = runs, present
+
+    def _update(self, group: dict[str, Any], run: Run) -> None:
+        rule = self._rule(group, run.scalars)
+        run.scalars[:1] = 1
+        run.seen = run.scalars.tobytes()
+        slots = run.slots
+        in_place = run.batch.in_place
+        negate, decay, shrink = bool(group.get("maximize")), rule.decay, rule.shrink
+        numbers = self._scratch.constants(run.dtype, (*rule.numbers, decay, shrink))
+        by_decay, by_shrink = numbers[len(rule.numbers)], numbers[len(rule.numbers) + 1]
+        kernel = rule.kernel
+        given = slots[0].param._grad._a.ravel() if in_place else None
+        for values, own, moments, temporaries, stored, span in run.pieces:
+            for memory, wide in stored:
+                np.copyto(wide, memory, casting="unsafe")
+            if given is None:
+                run.gather()
+                np.concatenate([s.param._grad._a.ravel() for s in slots], out=own, casting="unsafe")
+                g = own
+            else:
+                g = given[span]
+                if g.dtype != own.dtype:
+                    np.copyto(own, g, casting="unsafe")
+                    g = own
+            if negate:
+                g = np.negative(g, own)
+            if decay:
+                np.multiply(values, by_decay, temporaries[0])
+                g = np.add(g, temporaries[0], own)
+            if shrink != 1.0:
+                np.multiply(values, by_shrink, values)
+            kernel(values, g, moments, temporaries, numbers)
+            for memory, wide in stored:
+                np.copyto(memory, wide, casting="unsafe")
+        if not in_place and run.pieces:
+            run.scatter()
+        for slot in slots:
+            version = slot.param._version
+            version[0] += 1
+            version[1:] = ("optimizer step",)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in super().__getstate__().items() if k not in ("_plans", "_scratch")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drop what was derived from groups and state."""
+        self._plans: dict[int, Plan] = {}
+        self._scratch = Scratch()
+
+
+def _alike(batch: Batch, a: Slot, b: Slot) -> bool:
+    return bool((batch.scalars[:, a.place] == batch.scalars[:, b.place]).all())
+
+
+def _check(slot: Slot) -> None:
+    """A parameter that is to be changed must be a floating one in memory that may be written."""
+    a = slot.array
+    if a.dtype.kind in "iub":
+        raise ArgumentError(f"a parameter of dtype {a.dtype} cannot be optimized: only floating ones can")
+    if not a.flags.writeable:
+        raise ArgumentError(
+            f"a parameter of shape {list(a.shape)} lies in read-only memory, or several of its elements share one "
+            "place; optimize a copy: p = p.detach().clone().requires_grad_()"
+        )
