@@ -1,1 +1,5 @@
-"""The rooms that PyTorch users look for under ``torch.utils``: ``data`` and ``tensorboard``."""
+"""The rooms that PyTorch users look for under ``torch.utils``."""
+
+from allgrad.utils import data, tensorboard
+
+__all__ = ["data", "tensorboard"]
