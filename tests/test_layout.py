@@ -19,7 +19,7 @@ FLOORS = (
     ("ops", "comm"),
     ("autograd",),
     ("functions", "tensor", "linalg"),
-    ("nn", "optim", "utils"),
+    ("nn", "optim", "utils", "func"),
     # nn.parallel is where PyTorch users look for what lives in distributed: a door, which nn itself does not open.
     ("distributed", "checkpoint", "nn.parallel"),
     ("cli", "__init__", "__main__"),
