@@ -24,9 +24,9 @@ Names it may use: ``g``; any input of the op (its value); ``out`` (the output); 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from types import CodeType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -49,6 +49,23 @@ class Recorded:
 Need = tuple[str, int]
 
 
+class Names(NamedTuple):
+    """The arguments of a function: positional ones, whether ``*args`` follow, keyword-only ones with their defaults."""
+
+    positional: tuple[str, ...]
+    variadic: bool
+    keywords: tuple[str, ...]
+    defaults: dict[str, Any]
+
+
+def names_of(function: Callable[..., Any]) -> Names:
+    """Read from the code object: hundreds of these run at import, where ``inspect.signature`` would cost 50 ms."""
+    code: CodeType = function.__code__  # type: ignore[attr-defined]
+    split, end = code.co_argcount, code.co_argcount + code.co_kwonlyargcount
+    names = code.co_varnames
+    return Names(names[:split], bool(code.co_flags & 0x04), names[split:end], function.__kwdefaults__ or {})  # type: ignore[attr-defined]
+
+
 class Pull:
     """One pullback with what it needs, found once from its signature."""
 
@@ -57,18 +74,14 @@ class Pull:
     def __init__(self, call: Callable[..., Any], op: Op) -> None:
         self.call = call
         self.needs: list[Need] = []
-        names = list(inspect.signature(call).parameters.values())
-        if not names or names[0].name not in ("g", "gs"):
+        positional, _, keywords, _ = names_of(call)
+        if not positional or positional[0] not in ("g", "gs"):
             raise NoGradientRuleError(f"pullback of {op.name}: its first argument must be g")
-        settings = []
-        for p in names[1:]:
-            if p.kind is p.KEYWORD_ONLY:
-                settings.append(p.name)
-                if p.name != "wanted" and p.name not in op.settings:
-                    raise NoGradientRuleError(f"pullback of {op.name} names {p.name!r}, which is no setting of the op")
-            else:
-                self.needs.append(op.need(p.name))
-        self.settings = tuple(settings)
+        for name in keywords:
+            if name != "wanted" and name not in op.settings:
+                raise NoGradientRuleError(f"pullback of {op.name} names {name!r}, which is no setting of the op")
+        self.needs += [op.need(name) for name in positional[1:]]
+        self.settings = keywords
 
 
 class Plan:
@@ -109,11 +122,8 @@ class Op:
         self.view = view
         self.ufunc = ufunc
         self.multi = multi
-        params = inspect.signature(forward).parameters.values()
-        self.inputs = tuple(p.name for p in params if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
-        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in params)
-        self.defaults = {p.name: p.default for p in params if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
-        self.settings = frozenset(p.name for p in params if p.kind is p.KEYWORD_ONLY)
+        self.inputs, self.variadic, keywords, self.defaults = names_of(forward)
+        self.settings = frozenset(keywords)
         self.pulls: dict[int, Pull] = {}
         self.fused: Pull | None = None
         self.write: Callable[..., None] | None = None
