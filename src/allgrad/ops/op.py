@@ -25,6 +25,7 @@ Names it may use: ``g``; any input of the op (its value); ``out`` (the output); 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import CodeType
 from typing import Any, NamedTuple
 
@@ -60,10 +61,14 @@ class Names(NamedTuple):
 
 def names_of(function: Callable[..., Any]) -> Names:
     """Read from the code object: hundreds of these run at import, where ``inspect.signature`` would cost 50 ms."""
+    bound = 0
+    while isinstance(function, partial):
+        bound += len(function.args)
+        function = function.func
     code: CodeType = function.__code__  # type: ignore[attr-defined]
     split, end = code.co_argcount, code.co_argcount + code.co_kwonlyargcount
     names = code.co_varnames
-    return Names(names[:split], bool(code.co_flags & 0x04), names[split:end], function.__kwdefaults__ or {})  # type: ignore[attr-defined]
+    return Names(names[bound:split], bool(code.co_flags & 0x04), names[split:end], function.__kwdefaults__ or {})  # type: ignore[attr-defined]
 
 
 class Pull:
