@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from sweep import Case
 
 _rng = np.random.default_rng(7)
