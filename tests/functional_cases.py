@@ -16,13 +16,17 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Case:
-    """One call.  ``second`` says whether PyTorch has the second derivative to compare with."""
+    """One call.  ``second`` says whether PyTorch has the second derivative to compare with.
+
+    ``tolerance`` is wider where PyTorch itself rounds to single precision on the way.
+    """
 
     name: str
     args: tuple[Any, ...]
     kwargs: dict[str, Any] = field(default_factory=dict)
     second: bool = True
     label: str = ""
+    tolerance: float = 1e-9
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,15 @@ class Table:
     def seed(self, label: str) -> None:
         self.rng = np.random.default_rng(zlib.crc32(label.encode()))
 
-    def add(self, name: str, make: Any, second: bool = True, **kwargs: Any) -> None:
+    def add(self, name: str, make: Any, second: bool = True, tolerance: float = 1e-9, **kwargs: Any) -> None:
         """One case: ``make(self)`` gives the positional arguments."""
         label = f"{len([c for c in self.cases if c.name == name])}"
         self.seed(f"{name} {label}")
         args = make(self)
         kwargs = {k: v(self) if callable(v) and not isinstance(v, type) else v for k, v in kwargs.items()}
-        self.cases.append(Case(name, args if isinstance(args, tuple) else (args,), kwargs, second, f"{name}-{label}"))
+        self.cases.append(
+            Case(name, args if isinstance(args, tuple) else (args,), kwargs, second, f"{name}-{label}", tolerance)
+        )
 
     def R(self, *shape: int) -> Any:
         return self.rng.standard_normal(shape)
@@ -173,6 +179,16 @@ def resampling(t: Table) -> None:
         for size in ((3, 11), (9, 2)):
             t.add("interpolate", lambda t: (t.R(2, 3, 7, 8),), size=size, mode=mode, antialias=True)
             t.add("interpolate", lambda t: (t.R(2, 3, 7, 8),), size=size, mode=mode, antialias=True, align_corners=True)
+    for mode in ("bilinear", "nearest", "bicubic"):
+        for padding in ("zeros", "border", "reflection"):
+            for align in (False, True):
+                settings = {"mode": mode, "padding_mode": padding, "align_corners": align}
+                t.add("grid_sample", lambda t: (t.R(2, 3, 4, 5), t.R(2, 6, 3, 2)), second=False, **settings)
+                if mode != "bicubic":
+                    t.add("grid_sample", lambda t: (t.R(2, 3, 4, 5, 3), t.R(2, 3, 2, 4, 3)), second=False, **settings)
+    for align in (False, True):
+        t.add("affine_grid", lambda t: (t.R(2, 2, 3), (2, 3, 4, 5)), align_corners=align)
+        t.add("affine_grid", lambda t: (t.R(2, 3, 4), (2, 3, 4, 5, 1)), align_corners=align)
     t.add("upsample", lambda t: (t.R(2, 3, 4, 5),), scale_factor=2)
     t.add("upsample_nearest", lambda t: (t.R(2, 3, 4, 5),), scale_factor=2)
     t.add("upsample_bilinear", lambda t: (t.R(2, 3, 4, 5),), scale_factor=2)
@@ -223,6 +239,14 @@ def class_losses(t: Table) -> None:
         t.add("multi_margin_loss", lambda t: (t.R(7, 5), t.N(5, 7), 1, 1.0, Fixed(t.U(5))), second=False, reduction=reduction)  # fmt: skip
         t.add("multilabel_margin_loss", lambda t: (t.R(3, 4), np.array([[3, 0, -1, 1], [-1, 2, 1, 0], [0, 1, 2, 3]])), second=False, reduction=reduction)  # fmt: skip
         t.add("multilabel_soft_margin_loss", lambda t: (t.R(3, 4), t.N(2, 3, 4)), reduction=reduction)
+        for zero in (False, True):
+            ctc = {"reduction": reduction, "zero_infinity": zero, "second": False}
+            t.add(
+                "ctc_loss", lambda t: (t.R(7, 3, 5), 1 + t.N(4, 3, 4), np.array([7, 5, 6]), np.array([3, 0, 2])), **ctc
+            )
+            t.add("ctc_loss", lambda t: (t.R(7, 3, 5), np.array([1, 1, 2, 3, 3]), (7, 7, 6), (2, 1, 2)), blank=4, **ctc)
+    t.add("ctc_loss", lambda t: (t.R(3, 2, 5), np.array([[1, 1, 1], [2, 3, 4]]), (3, 3), (3, 3)), second=False, zero_infinity=True)  # fmt: skip
+    t.add("ctc_loss", lambda t: (t.R(7, 5), np.array([1, 2, 2]), np.array([7]), np.array([3])), second=False)
     t.add("cross_entropy", lambda t: (t.R(5), np.array(2)))
     t.add("cross_entropy", lambda t: (t.R(5), t.P(1, 5)[0]))
     t.add("cross_entropy", lambda t: (t.R(0, 5), t.N(5, 0)), reduction="sum")
@@ -289,12 +313,13 @@ def distances(t: Table) -> None:
 def activations(t: Table) -> None:
     for name in ("relu", "tanh", "sigmoid", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish"):
         t.add(name, lambda t: (t.R(4, 5) * 2,))
-    for name in ("hardswish", "hardsigmoid", "hardtanh", "softplus", "softsign", "tanhshrink", "softshrink"):
+    t.add("hardsigmoid", lambda t: (t.R(4, 5) * 4,), second=False, tolerance=1e-7)
+    for name in ("hardswish", "hardtanh", "softplus", "softsign", "tanhshrink", "softshrink"):
         t.add(name, lambda t: (t.R(4, 5) * 4,))
     for name in ("hardshrink", "logsigmoid", "rrelu", "softmax", "log_softmax", "softmin", "glu"):
         t.add(name, lambda t: (t.R(4, 6) * 2,))
     t.add("gelu", lambda t: (t.R(4, 5),), approximate="tanh")
-    t.add("celu", lambda t: (t.R(4, 5),), alpha=0.4)
+    t.add("celu", lambda t: (t.R(4, 5),), tolerance=1e-7, alpha=0.4)
     t.add("elu", lambda t: (t.R(4, 5),), alpha=0.4)
     t.add("leaky_relu", lambda t: (t.R(4, 5),), negative_slope=0.3)
     t.add("hardtanh", lambda t: (t.R(4, 5),), min_val=-0.3, max_val=0.6)

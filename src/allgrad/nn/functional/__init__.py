@@ -59,10 +59,12 @@ from allgrad.nn.functional.adaptive_pooling import (
 from allgrad.nn.functional.attention import scaled_dot_product_attention
 from allgrad.nn.functional.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
 from allgrad.nn.functional.cross_entropy import cross_entropy, nll_loss
+from allgrad.nn.functional.ctc import ctc_loss
 from allgrad.nn.functional.distance import cosine_similarity, normalize, pairwise_distance, pdist
 from allgrad.nn.functional.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from allgrad.nn.functional.embedding import embedding, one_hot
 from allgrad.nn.functional.embedding_bag import embedding_bag
+from allgrad.nn.functional.grid import affine_grid, grid_sample
 from allgrad.nn.functional.linear import bilinear, linear
 from allgrad.nn.functional.losses import (
     binary_cross_entropy,
@@ -86,6 +88,7 @@ from allgrad.nn.functional.losses_margin import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from allgrad.nn.functional.multihead import multi_head_attention_forward
 from allgrad.nn.functional.normalization import (
     batch_norm,
     group_norm,
@@ -107,6 +110,7 @@ __all__ = [
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
     "adaptive_max_pool3d",
+    "affine_grid",
     "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
@@ -127,6 +131,7 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",
@@ -140,6 +145,7 @@ __all__ = [
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "grid_sample",
     "group_norm",
     "gumbel_softmax",
     "hardshrink",
@@ -172,6 +178,7 @@ __all__ = [
     "max_unpool3d",
     "mish",
     "mse_loss",
+    "multi_head_attention_forward",
     "multi_margin_loss",
     "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
