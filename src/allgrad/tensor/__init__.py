@@ -16,6 +16,7 @@ from allgrad.tensor.core import TensorCore
 from allgrad.tensor.index import IndexMethods
 from allgrad.tensor.linalg import LinalgMethods
 from allgrad.tensor.pointwise import PointwiseMethods
+from allgrad.tensor.random import RandomMethods
 from allgrad.tensor.reduce import ReduceMethods
 from allgrad.tensor.shape import ShapeMethods
 from allgrad.tensor.size import Size, device
@@ -28,6 +29,7 @@ class Tensor(
     PointwiseMethods,
     CompareMethods,
     CastMethods,
+    RandomMethods,
     IndexMethods,
     ShapeMethods,
     ReduceMethods,
