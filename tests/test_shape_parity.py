@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import index_cases
 import pytest
+
+import index_cases
 import shape_cases
 from shape_cases import case
 from sweep import compare

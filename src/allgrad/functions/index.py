@@ -204,8 +204,10 @@ def _as_tuple(key: Any) -> list[Any]:
     """The parts of a key: ints, slices, None, Ellipsis, bools and arrays."""
     if isinstance(key, tuple):
         parts: Any = key
-    elif isinstance(key, list) and len(key) < _SEQUENCE_AS_TUPLE and any(
-        k is None or k is Ellipsis or isinstance(k, (Variable, slice, list, tuple, np.ndarray)) for k in key
+    elif (
+        isinstance(key, list)
+        and len(key) < _SEQUENCE_AS_TUPLE
+        and any(k is None or k is Ellipsis or isinstance(k, (Variable, slice, list, tuple, np.ndarray)) for k in key)
     ):
         parts = key
     else:

@@ -206,5 +206,3 @@ def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
     except ValueError as error:
         raise IndexRangeError(f"unravel_index: {error}") from None
     return tuple(wrap(np.asarray(i)) for i in found)
-
-

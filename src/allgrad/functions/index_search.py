@@ -21,7 +21,9 @@ def _answer(values: Array, inverse: Array, counts: Array, return_inverse: bool, 
     return made if len(made) > 1 else made[0]
 
 
-def unique(input: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:  # fmt: skip
+def unique(
+    input: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> Any:
     """The different elements, or slices of ``dim``, in ascending order (whatever ``sorted`` says); no gradient.
 
     With them, if asked for, which of them each element is, and how often each occurs.  Every nan is one of its own.
@@ -30,7 +32,9 @@ def unique(input: Any, sorted: bool = True, return_inverse: bool = False, return
     axis = None if dim is None else dim_arg(dim, a.ndim)
     if axis is not None and a.shape[axis] == 0:
         if any(n == 0 for i, n in enumerate(a.shape) if i != axis):
-            raise ShapeError(f"There are 0 sized dimensions, and they aren't selected, so unique cannot be applied: {list(a.shape)}")
+            raise ShapeError(
+                f"There are 0 sized dimensions, and they aren't selected, so unique cannot be applied: {list(a.shape)}"
+            )
         none = np.empty(0, np.int64)
         return _answer(a, none, none, return_inverse, return_counts)
     values, inverse, counts = np.unique(a, return_inverse=True, return_counts=True, axis=axis, equal_nan=False)
@@ -39,7 +43,9 @@ def unique(input: Any, sorted: bool = True, return_inverse: bool = False, return
     return _answer(values, inverse, counts, return_inverse, return_counts)
 
 
-def unique_consecutive(input: Any, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:  # fmt: skip
+def unique_consecutive(
+    input: Any, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> Any:
     """The elements, or slices of ``dim``, that differ from the one before; no gradient."""
     a = tensor_arg(input, "unique_consecutive")._a
     rows = a.reshape(-1, 1) if dim is None else np.moveaxis(a, dim_arg(dim, a.ndim), 0)
@@ -57,7 +63,7 @@ def unique_consecutive(input: Any, return_inverse: bool = False, return_counts: 
     return _answer(values, inverse.astype(np.int64), counts.astype(np.int64), return_inverse, return_counts)
 
 
-def _side(right: bool, side: str | None, name: str) -> str:
+def _side(right: bool, side: str | None, name: str) -> Any:
     if side is not None and side not in ("left", "right"):
         raise ArgumentError(f"torch.{name}(): side can only be 'left' or 'right' but got {side}")
     if right and side == "left":
@@ -67,7 +73,16 @@ def _side(right: bool, side: str | None, name: str) -> str:
     return "right" if right else side or "left"
 
 
-def searchsorted(sorted_sequence: Any, input: Any, *, out_int32: bool = False, right: bool = False, side: str | None = None, out: Any = None, sorter: Any = None) -> Any:  # fmt: skip
+def searchsorted(
+    sorted_sequence: Any,
+    input: Any,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    out: Any = None,
+    sorter: Any = None,
+) -> Any:
     """Where each value would go in an ascending sequence (its last dimension): before equal ones, or after them.
 
     (n,), (...) -> (...); or (..., n), (..., k) -> (..., k) row by row.  ``sorter`` is the order that sorts.
@@ -77,9 +92,13 @@ def searchsorted(sorted_sequence: Any, input: Any, *, out_int32: bool = False, r
     scalar = is_number(input)
     x = np.asarray(plain(input)) if scalar else tensor_arg(input, "searchsorted")._a
     if edges.ndim != 1 and (x.ndim == 0 or edges.shape[:-1] != x.shape[:-1]):
-        what = "input value can be a scalar only when boundaries tensor dimension is 1, but" if scalar or not x.ndim else (
-            "boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and input value "
-            "tensor must match, but"
+        what = (
+            "input value can be a scalar only when boundaries tensor dimension is 1, but"
+            if scalar or not x.ndim
+            else (
+                "boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and input value "
+                "tensor must match, but"
+            )
         )
         raise ShapeError(
             f"torch.searchsorted(): {what} we got boundaries tensor {list(edges.shape)} and input value tensor "

@@ -182,7 +182,9 @@ def hsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:
     """``tensor_split`` along dimension 1, for vectors 0."""
     input = tensor_arg(input, "hsplit")
     if input._a.ndim < 1:
-        raise ShapeError("torch.hsplit requires a tensor with at least 1 dimension, but got a tensor with 0 dimensions!")
+        raise ShapeError(
+            "torch.hsplit requires a tensor with at least 1 dimension, but got a tensor with 0 dimensions!"
+        )
     return _even_split(input, indices_or_sections, 0 if input._a.ndim == 1 else 1, "hsplit")
 
 
@@ -191,7 +193,9 @@ def vsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:
     input = tensor_arg(input, "vsplit")
     if input._a.ndim < 2:
         n = input._a.ndim
-        raise ShapeError(f"torch.vsplit requires a tensor with at least 2 dimension, but got a tensor with {n} dimensions!")
+        raise ShapeError(
+            f"torch.vsplit requires a tensor with at least 2 dimension, but got a tensor with {n} dimensions!"
+        )
     return _even_split(input, indices_or_sections, 0, "vsplit")
 
 
@@ -200,7 +204,9 @@ def dsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:
     input = tensor_arg(input, "dsplit")
     if input._a.ndim < 3:
         n = input._a.ndim
-        raise ShapeError(f"torch.dsplit requires a tensor with at least 3 dimension, but got a tensor with {n} dimensions!")
+        raise ShapeError(
+            f"torch.dsplit requires a tensor with at least 3 dimension, but got a tensor with {n} dimensions!"
+        )
     return _even_split(input, indices_or_sections, 2, "dsplit")
 
 

@@ -28,7 +28,9 @@ def _vectors(tensors: tuple[Any, ...], name: str) -> list[Any]:
                 f"{list(x._a.shape)}"
             )
     if len({x._a.dtype for x in found}) > 1:
-        raise DtypeError(f"{name} expects all tensors to have the same dtype: " + ", ".join(repr(x.dtype) for x in found))
+        raise DtypeError(
+            f"{name} expects all tensors to have the same dtype: " + ", ".join(repr(x.dtype) for x in found)
+        )
     return found
 
 

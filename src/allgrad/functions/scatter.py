@@ -77,7 +77,9 @@ def scattered(op: Op, input: Any, dim: int, index: Any, src: Any, inplace: bool,
     return apply(reshape, (apply(op, (line, src, index), {"dim": 0}),), {"shape": ()})
 
 
-def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None, out: Any = None) -> Any:  # fmt: skip
+def scatter(
+    input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None, out: Any = None
+) -> Any:
     """``src`` (a Tensor or a number) at ``index`` along ``dim``; ``reduce`` "add" or "multiply" combines instead."""
     return into(scatter_set(input, dim, index, value if src is None else src, reduce, False), out)
 
@@ -98,7 +100,9 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any, *, out: Any = None) 
 _REDUCED = {"sum": ops.scatter_add, "prod": ops.scatter_prod, "amax": ops.scatter_amax, "amin": ops.scatter_amin}
 
 
-def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True, out: Any = None) -> Any:  # fmt: skip
+def scatter_reduce(
+    input: Any, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True, out: Any = None
+) -> Any:
     """All of ``src`` sent to a place combined there: sum, prod, mean, amax or amin, with what was there or without."""
     if reduce not in (*_REDUCED, "mean"):
         raise ArgumentError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")

@@ -119,7 +119,9 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     return filled_by_index(input, dim, index, value, False)
 
 
-def index_reduce(input: Any, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True, out: Any = None) -> Any:  # fmt: skip
+def index_reduce(
+    input: Any, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True, out: Any = None
+) -> Any:
     """Slices of ``source`` combined with slices ``index`` of ``dim``: prod, mean, amax or amin."""
     if reduce not in ("prod", "mean", "amax", "amin"):
         raise ArgumentError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
@@ -138,7 +140,7 @@ def put_by_key(input: Any, indices: Any, values: Any, accumulate: bool, inplace:
         )
     values = tensor_arg(values, "index_put", "values")
     key = tuple(slice(None) if i is None else tensor_arg(i, "index_put", "indices") for i in indices)
-    key = tuple(i.reshape(1) if isinstance(i, Variable) and not i._a.ndim else i for i in key)
+    key = tuple(wrap(i._a.reshape(1)) if isinstance(i, Variable) and not i._a.ndim else i for i in key)
     _, advanced = parse(key, input._a.shape)
     if advanced is None:
         raise ArgumentError("index_put(): at least one index tensor is needed")
@@ -261,7 +263,9 @@ def select_scatter(input: Any, src: Any, dim: int, index: int) -> Any:
     return apply(index_ops.put_slice, (input, src), {"index": (slice(None),) * at + (int(index), ...)})
 
 
-def slice_scatter(input: Any, src: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Any:  # fmt: skip
+def slice_scatter(
+    input: Any, src: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+) -> Any:
     """A copy of ``input`` with ``src`` in place of ``start:end:step`` of ``dim``."""
     shape = input._a.shape
     at = dim_arg(dim, len(shape))

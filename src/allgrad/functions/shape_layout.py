@@ -102,7 +102,9 @@ def repeat(input: Any, repeats: Shape) -> Any:
     return apply(ops.tile, (input,), {"times": repeats})
 
 
-def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None) -> Any:  # fmt: skip
+def repeat_interleave(
+    input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+) -> Any:
     """Each slice of ``dim`` repeated next to itself: one number for all or one for each; flattened without ``dim``.
 
     Called with counts alone, the positions 0, 1, ... each repeated so often.
@@ -221,12 +223,16 @@ def _triangle(row: int, col: int, offset: int, dtype: Any, mask: Any) -> Any:
     return wrap(np.stack(np.nonzero(mask)).astype(kind))
 
 
-def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None, layout: Any = None) -> Any:  # fmt: skip
+def tril_indices(
+    row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None, layout: Any = None
+) -> Any:
     """Rows and columns of the elements on and below a diagonal: (2, n)."""
     return _triangle(row, col, offset, dtype, np.tri(max(row, 0), max(col, 0), offset, dtype=bool))
 
 
-def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None, layout: Any = None) -> Any:  # fmt: skip
+def triu_indices(
+    row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None, layout: Any = None
+) -> Any:
     """Rows and columns of the elements on and above a diagonal: (2, n)."""
     return _triangle(row, col, offset, dtype, ~np.tri(max(row, 0), max(col, 0), offset - 1, dtype=bool))
 

@@ -68,7 +68,7 @@ def tril(x: Array, *, diagonal: int = 0) -> Array:
 
 
 def _write_tril(x: Array, *, diagonal: int = 0) -> None:
-    np.copyto(x, 0, where=~np.tri(*x.shape[-2:], k=diagonal, dtype=bool))
+    np.copyto(x, 0, where=~np.tri(x.shape[-2], x.shape[-1], diagonal, dtype=bool))
 
 
 tril.write = _write_tril
@@ -82,7 +82,7 @@ def triu(x: Array, *, diagonal: int = 0) -> Array:
 
 
 def _write_triu(x: Array, *, diagonal: int = 0) -> None:
-    np.copyto(x, 0, where=np.tri(*x.shape[-2:], k=diagonal - 1, dtype=bool))
+    np.copyto(x, 0, where=np.tri(x.shape[-2], x.shape[-1], diagonal - 1, dtype=bool))
 
 
 triu.write = _write_triu

@@ -9,6 +9,7 @@ import numpy as np
 Array = Any
 Key = tuple[Any, ...]
 
+_ORIGIN: Array = np.zeros((), np.int64)
 BLOCK = 1 << 15
 """Elements whose flat positions are written out at a time: they stay in cache."""
 
@@ -60,7 +61,7 @@ def add_at(y: Array, key: Key, x: Array) -> None:
         return
     if together and not at[0]:
         # The arrays index the first dimensions: whole rows are added.
-        rows, place = 1, np.zeros((), np.int64)
+        rows, place = 1, _ORIGIN
         for i, k in zip(at, arrays):
             place = place * y.shape[i] + np.where(k < 0, k + y.shape[i], k)
             rows *= y.shape[i]
@@ -68,7 +69,7 @@ def add_at(y: Array, key: Key, x: Array) -> None:
         add_rows(y.reshape(rows, -1), place, x.reshape(place.size, -1))
         return
     steps = np.cumprod((1, *y.shape[:0:-1]))[::-1]
-    place = np.zeros((), np.int64)
+    place = _ORIGIN
     for i, k in zip(at, arrays):
         place = place + np.where(k < 0, k + y.shape[i], k) * steps[i]
     free = [i for i in range(y.ndim) if i not in at]
