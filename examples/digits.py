@@ -75,14 +75,14 @@ for epoch in range(args.epochs):
     sampler.set_epoch(epoch)
     model.train()
     total = torch.zeros(2)  # sum of losses, number of samples
-    with tqdm(batches, desc=f"epoch {epoch + 1:2d}", leave=False, disable=rank != 0) as progress:
+    with tqdm(batches, desc=f"epoch {epoch + 1:2d}", leave=False, mininterval=0.3, disable=rank != 0) as progress:
         for inputs, targets in progress:
             optimizer.zero_grad()
             loss = criterion(model(inputs), targets)
             loss.backward()
             optimizer.step()
             total += torch.tensor([loss.item() * len(inputs), len(inputs)])
-            progress.set_postfix(loss=f"{loss.item():.3f}")
+            progress.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
 
     # 5. What every rank saw, together.
     right = torch.tensor([count_correct(test)])
