@@ -54,7 +54,7 @@ def vmap(
             picked = [_example(t, dim, k) for t, dim in slots]
             call = trees.rebuilt((args, kwargs), picked)
             results.append(func(*call[0], **call[1]))
-        if randomness == "error" and not np.array_equal(before, get_rng_state()):
+        if randomness == "error" and before is not None and not np.array_equal(before, get_rng_state()):
             raise GradientError(
                 "vmap: called random operation while in randomness error mode. Please either use the 'same' or "
                 "'different' randomness flags on vmap or perform the randomness operation out of vmap"

@@ -62,7 +62,11 @@ class Run:
 
     def released(self, tree: Any, kept: bool) -> Any:
         """A result as the caller gets it."""
-        return tree if kept else trees.mapped(lambda t: t.detach() if isinstance(t, Variable) else t, tree)
+        return tree if kept else trees.mapped(_detached, tree)
+
+
+def _detached(t: Any) -> Any:
+    return t.detach() if isinstance(t, Variable) else t  # type: ignore[attr-defined]
 
 
 def pulled(
