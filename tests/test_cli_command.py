@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -224,6 +225,20 @@ def test_no_program_and_no_such_program(fake_mpi, capsys) -> None:
     assert "no program given" in capsys.readouterr().err
     assert main(["run", "-n", "2", "nowhere/train.py"]) == 2
     assert "no such script: nowhere/train.py" in capsys.readouterr().err
+
+
+def test_a_launcher_that_starts_nothing(fake_mpi, script, capsys) -> None:
+    from allgrad.cli import main
+
+    fake_mpi(MPICH_5)  # knows nothing but its version
+    bystander = subprocess.Popen(["/bin/sleep", "60"])
+    try:
+        assert main(["run", "-n", "2", script]) == 99
+        assert "exit code 99; no rank was started" in capsys.readouterr().err
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
 
 
 def test_a_rank_cannot_start_a_job(fake_mpi, script, capsys, monkeypatch) -> None:

@@ -73,6 +73,11 @@ class Job:
         me = {"host": socket.gethostname(), "pid": os.getpid(), "start": start_time(os.getpid())}
         self._publish(f"rank-{rank}", json.dumps(me))
 
+    @property
+    def started(self) -> bool:
+        """Did any rank come as far as to register?"""
+        return any(self.directory.glob("rank-*"))
+
     def local_processes(self) -> dict[int, int]:
         """rank -> pid of the ranks that live on this host now."""
         alive = {}

@@ -55,11 +55,7 @@ def supervise(command: Sequence[str], environment: Mapping[str, str], job: Job, 
         print(f"allgrad: the job was ended by {supervisor.ending.name}", file=sys.stderr)
         return 128 + supervisor.ending
     if code != 0:
-        print(
-            f"allgrad: the job ended with exit code {code}{_meaning(code)}; no rank reported an exception."
-            " Was one killed, for want of memory perhaps, or did it call os._exit?",
-            file=sys.stderr,
-        )
+        print(f"allgrad: the job ended with exit code {code}; {_reason(code, job)}", file=sys.stderr)
         return code
     if not job.finished:
         print(
@@ -71,9 +67,14 @@ def supervise(command: Sequence[str], environment: Mapping[str, str], job: Job, 
     return 0
 
 
-def _meaning(code: int) -> str:
-    names = {128 + number: number.name for number in signal.Signals}
-    return f" ({names[code]})" if code in names else ""
+def _reason(code: int, job: Job) -> str:
+    """What can be said about a job whose ranks said nothing themselves."""
+    if not job.started:
+        return "no rank was started, mpirun says why"
+    killed_by = {128 + number: number.name for number in signal.Signals} | {int(signal.SIGKILL): "SIGKILL"}
+    if code in killed_by:  # MPICH gives the bare number
+        return f"a rank was killed by {killed_by[code]}, for want of memory perhaps; no rank reported an exception"
+    return "no rank reported an exception; what was printed last may say why"
 
 
 class _Supervisor:
@@ -89,6 +90,7 @@ class _Supervisor:
         self.taken = {number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN}
         self.taken.add(signal.SIGCHLD)
         self.unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, self.taken)
+        self.strangers = set(_children(os.getpid()))  # children of whoever called us in this process
         self.libc = ctypes.CDLL(None)
         me = os.getpid()
 
@@ -163,7 +165,11 @@ class _Supervisor:
         if self.stragglers_until is None:
             self.stragglers_until = time.monotonic() + STRAGGLER_GRACE_S
         elif time.monotonic() > self.stragglers_until:
-            self.kill(pid for pid in _children(os.getpid()) if pid != self.mpirun.pid)
+            self.kill(self.children() - {self.mpirun.pid})
+
+    def children(self) -> set[int]:
+        """``mpirun``, and processes of the job whose parent has died."""
+        return set(_children(os.getpid())) - self.strangers
 
     def kill(self, processes: Iterable[int]) -> None:
         """SIGKILL, whether they still live or not."""
@@ -186,7 +192,7 @@ class _Supervisor:
     def sweep(self) -> None:
         """End whatever the job has left on this host: a short moment to end by itself, then SIGKILL."""
         until = time.monotonic() + 0.5
-        while children := _children(os.getpid()):
+        while children := self.children():
             if time.monotonic() > until:
                 self.kill(children)
             self.reap()
