@@ -43,7 +43,7 @@ def _step(a: Array, skip: Array, by: int) -> Array:
 
 def alphas(scores: Array, skip: Array, lengths: Array) -> Array:
     """(t, n, states) log-probabilities of the states -> alpha of the same shape; past a sequence's end it stays."""
-    steps, n, states = scores.shape
+    steps = len(scores)
     a = np.full(scores.shape, -np.inf, scores.dtype)
     if steps:
         a[0, :, :2] = scores[0, :, :2]

@@ -22,7 +22,7 @@ def grid_gather(x: Array, index: Array, inside: Array) -> Array:
 @op
 def grid_scatter(y: Array, index: Array, inside: Array, *, places: int) -> Array:
     """The adjoint of ``grid_gather``: (n, c, q) -> (n, c, places)."""
-    n, c, q = y.shape
+    n, c = y.shape[:2]
     rows = np.arange(n * c).reshape(n, c, 1) * places + index[:, None]
     total = np.bincount(rows.reshape(-1), (y * inside[:, None]).reshape(-1), n * c * places)
     return total.astype(y.dtype).reshape(n, c, places)

@@ -78,9 +78,10 @@ def scaled_dot_product_attention(
 def _fused(q: Any, k: Any, v: Any, mask: Any, keep: Any, scale: float, causal: bool) -> Any:
     if q._a.dtype.itemsize == 2:  # products in float32, as there are none in half precision
         single = np.dtype(np.float32)
-        wide = [apply(cast, (x,), {"dtype": single}) for x in (q, k, v)]
+        wide_q, wide_k, wide_v = (apply(cast, (x,), {"dtype": single}) for x in (q, k, v))
         mask, keep = (None if m is None else m.astype(single) for m in (mask, keep))
-        return apply(cast, (_fused(*wide, mask, keep, scale, causal),), {"dtype": q._a.dtype})
+        y = _fused(wide_q, wide_k, wide_v, mask, keep, scale, causal)
+        return apply(cast, (y,), {"dtype": q._a.dtype})
     return apply(ops.attention, (q, k, v, mask, keep), {"scale": scale, "causal": causal})[0]
 
 

@@ -99,7 +99,7 @@ def grid_sample(
         places.append(place if mode == "bicubic" else _inside(place, length, padding_mode, aligned))
     neighbours = {"nearest": _nearest, "bilinear": _linear, "bicubic": _cubic}[mode]
     per_axis = [neighbours(place) for place in places]
-    total = None
+    total: Any = None
     for corner in itertools.product(*per_axis):
         part = _gather(flat, sizes, [at for at, _ in corner], padding_mode, aligned)
         for _, weight in corner:

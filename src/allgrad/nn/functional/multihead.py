@@ -172,7 +172,7 @@ def _part(x: Any, start: int, stop: int) -> Any:
 
 
 def _thirds(x: Any, width: int) -> tuple[Any, Any, Any]:
-    return tuple(_part(x, i * width, (i + 1) * width) for i in range(3))  # type: ignore[return-value]
+    return tuple(_part(x, i * width, (i + 1) * width) for i in range(3))
 
 
 def _projected(query: Any, key: Any, value: Any, weight: Any, bias: Any, width: int) -> Any:
