@@ -2,9 +2,44 @@
 
 from __future__ import annotations
 
+from allgrad.optim.adadelta import Adadelta
+from allgrad.optim.adafactor import Adafactor
+from allgrad.optim.adagrad import Adagrad
 from allgrad.optim.adam import Adam, AdamW
-from allgrad.optim.optimizer import Optimizer
+from allgrad.optim.adamax import Adamax
+from allgrad.optim.asgd import ASGD
+from allgrad.optim.layerwise import LAMB, LARS
+from allgrad.optim.lbfgs import LBFGS
+from allgrad.optim.nadam import NAdam
+from allgrad.optim.optimizer import (
+    Optimizer,
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+from allgrad.optim.radam import RAdam
 from allgrad.optim.rmsprop import RMSprop
+from allgrad.optim.rprop import Rprop
 from allgrad.optim.sgd import SGD
+from allgrad.optim.sparse_adam import SparseAdam
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop"]
+__all__ = [
+    "ASGD",
+    "LAMB",
+    "LARS",
+    "LBFGS",
+    "SGD",
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "SparseAdam",
+    "register_optimizer_step_post_hook",
+    "register_optimizer_step_pre_hook",
+]

@@ -8,7 +8,7 @@ import numpy as np
 
 from allgrad.optim.arguments import check_betas, check_lr, check_range, check_switches, number
 from allgrad.optim.elementwise import Elementwise, Rule
-from allgrad.optim.layout import Named
+from allgrad.optim.layout import Names
 
 Array = np.ndarray[Any, Any]
 
@@ -33,7 +33,7 @@ class Adam(Elementwise):
             "fused": fused, "decoupled_weight_decay": decoupled_weight_decay,
         })  # fmt: skip
 
-    def _moments(self, group: dict[str, Any]) -> Named:
+    def _moments(self, group: dict[str, Any]) -> Names:
         return AMSGRAD if group["amsgrad"] else PLAIN
 
     def _rule(self, group: dict[str, Any], scalars: Array) -> Rule:
@@ -70,8 +70,8 @@ class AdamW(Adam):
             group["decoupled_weight_decay"] = True
 
 
-PLAIN: Named = (("exp_avg", 0.0), ("exp_avg_sq", 0.0))
-AMSGRAD: Named = (*PLAIN, ("max_exp_avg_sq", 0.0))
+PLAIN: Names = ("exp_avg", "exp_avg_sq")
+AMSGRAD: Names = (*PLAIN, "max_exp_avg_sq")
 
 
 def track(g: Array, m: Array, v: Array, t: Array, c: list[Array]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from allgrad.errors import ArgumentError
-from allgrad.optim.layout import Batch, Named, Slot, lay_out, overlapping
+from allgrad.optim.layout import Batch, Names, Slot, lay_out, overlapping
 from allgrad.optim.optimizer import Optimizer
 from allgrad.optim.passes import Run, Scratch
 
@@ -32,7 +32,7 @@ class Rule(NamedTuple):
 class Plan:
     """How the parameters of one group are updated, kept from step to step while nothing changes."""
 
-    def __init__(self, group: dict[str, Any], names: tuple[Named, Named]) -> None:
+    def __init__(self, group: dict[str, Any], names: tuple[Names, Names]) -> None:
         params = group["params"]
         self.share = group.get("foreach") is not False
         self.names = names
@@ -43,7 +43,7 @@ class Plan:
         self.present: list[bool] = []
         self.runs: list[Run] = []
 
-    def fits(self, group: dict[str, Any], names: tuple[Named, Named]) -> bool:
+    def fits(self, group: dict[str, Any], names: tuple[Names, Names]) -> bool:
         """Whether the group still holds the parameters that were laid out, with the same kind of state and memory."""
         params = group["params"]
         if len(params) != len(self.slots) or (group.get("foreach") is not False) is not self.share:
@@ -60,18 +60,22 @@ class Plan:
 
 
 class Elementwise(Optimizer):
-    """``_temporaries``: how many scratch arrays the kernel needs; ``_scalars``: (name, first value) per parameter."""
+    """``_temporaries``: how many scratch arrays the kernel needs; ``_scalars``: state with one number per parameter."""
 
     _temporaries = 1
-    _scalars: Named = (("step", 0.0),)
+    _scalars: Names = ("step",)
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         super().__init__(params, defaults)
         self._forget()
 
-    def _moments(self, group: dict[str, Any]) -> Named:
-        """Names and first values of the state entries that are shaped as their parameter."""
+    def _moments(self, group: dict[str, Any]) -> Names:
+        """Names of the state entries that are shaped as their parameter."""
         raise NotImplementedError
+
+    def _first(self, group: dict[str, Any]) -> dict[str, float]:
+        """First values of state entries that do not start at zero."""
+        return {}
 
     def _rule(self, group: dict[str, Any], scalars: Array) -> Rule:
         """The kernel and numbers of this step; moves ``scalars`` on, one row each, row 0 is 0 at the first update."""
@@ -89,7 +93,7 @@ class Elementwise(Optimizer):
         if plan is None or not plan.fits(group, names):
             plan = self._plans[index] = Plan(group, names)
         if plan.present != present or self._touched(plan):
-            self._arrange(plan, present)
+            self._arrange(plan, present, self._first(group))
         return plan
 
     def _touched(self, plan: Plan) -> bool:
@@ -104,11 +108,10 @@ class Elementwise(Optimizer):
                         return True
         return False
 
-    def _arrange(self, plan: Plan, present: list[bool]) -> None:
+    def _arrange(self, plan: Plan, present: list[bool], first: dict[str, float]) -> None:
         """Cut the batches into runs: neighbours that have a gradient and equal per parameter numbers."""
-        scratch = self.__dict__.setdefault("_scratch", Scratch())
+        scratch = self._scratch
         scalars, moments = plan.names
-        names = tuple(name for name, _ in moments)
         wanted = {id(slot) for slot, here in zip(plan.slots, present) if here}
         runs: list[Run] = []
         for batch in plan.batches:
@@ -119,16 +122,16 @@ class Elementwise(Optimizer):
                     if scalars or moments:
                         entry = self.state[slot.param]
                         if slot.detached(entry):
-                            batch.attach(slot, entry, scalars, moments)
+                            batch.attach(slot, entry, scalars, moments, first)
                     if row and not _alike(batch, row[-1], slot):
-                        runs.append(Run(batch, row, names, self._temporaries, scratch))
+                        runs.append(Run(batch, row, moments, self._temporaries, scratch))
                         row = []
                     row.append(slot)
                 elif row:
-                    runs.append(Run(batch, row, names, self._temporaries, scratch))
+                    runs.append(Run(batch, row, moments, self._temporaries, scratch))
                     row = []
             if row:
-                runs.append(Run(batch, row, names, self._temporaries, scratch))
+                runs.append(Run(batch, row, moments, self._temporaries, scratch))
         plan.runs, plan.present = runs, present
 
     def _update(self, group: dict[str, Any], run: Run) -> None:

@@ -18,7 +18,7 @@ from allgrad.dtypes import float64, get_default_dtype
 from allgrad.errors import ShapeError
 
 Array = np.ndarray[Any, Any]
-Named = Sequence[tuple[str, float]]  # (name of a state entry, its first value)
+Names = tuple[str, ...]
 
 SMALL = 16 * 1024  # elements; a parameter below this shares a batch
 BLOCK = 32 * 1024  # elements; five float32 blocks of a step are 640 KiB and fit a second-level cache of 1 MiB
@@ -44,13 +44,11 @@ class Slot:
         self.array = new
         return new.shape == old.shape and new.dtype == old.dtype and new.flags.c_contiguous == old.flags.c_contiguous
 
-    def detached(self, entry: Any) -> bool:
+    def detached(self, entry: dict[str, Any] | None) -> bool:
         """Whether the state of the parameter is not what lies in the buffers."""
-        return (
-            entry is None
-            or entry is not self.entry
-            or any(getattr(entry.get(name), "_a", None) is not home for name, home in self.homes)
-        )
+        if entry is None or entry is not self.entry:
+            return True
+        return any([getattr(entry.get(name), "_a", None) is not home for name, home in self.homes])
 
 
 class Batch:
@@ -71,25 +69,21 @@ class Batch:
         self.moments: dict[str, Array] = {}
         self.scalars: Array = np.zeros((1, len(self.slots)), np.float32)
 
-    def attach(self, slot: Slot, entry: dict[str, Any], scalars: Named, moments: Named) -> None:
-        """Let the values of ``entry`` lie in the buffers; what it holds already is kept, what is missing starts anew."""
+    def attach(
+        self, slot: Slot, entry: dict[str, Any], scalars: Names, moments: Names, first: dict[str, float]
+    ) -> None:
+        """Let the values of ``entry`` lie in the buffers; what it holds is kept, what is missing starts as in ``first``."""
         if len(self.scalars) != 1 + len(scalars):
             kind = np.float64 if get_default_dtype() is float64 else np.float32
             self.scalars = np.zeros((1 + len(scalars), len(self.slots)), kind)
-        slot.homes = []
-        fresh = False
-        for row, (name, first) in enumerate(scalars, 1):
-            home = self.scalars[row, slot.place, ...]
-            fresh |= _take_over(entry, name, home, first)
-            slot.homes.append((name, home))
-        for name, first in moments:
+        homes = [(name, self.scalars[row, slot.place, ...]) for row, name in enumerate(scalars, 1)]
+        for name in moments:
             if name not in self.moments:
                 self.moments[name] = np.zeros(self.size, self.dtype)
-            home = self.moments[name][slot.start : slot.stop].reshape(slot.array.shape)
-            fresh |= _take_over(entry, name, home, first)
-            slot.homes.append((name, home))
-        self.scalars[0, slot.place] = not fresh
-        slot.entry = entry
+            homes.append((name, self.moments[name][slot.start : slot.stop].reshape(slot.array.shape)))
+        fresh = [_take_over(entry, name, home, first.get(name, 0.0)) for name, home in homes]
+        self.scalars[0, slot.place] = not any(fresh)
+        slot.entry, slot.homes = entry, homes
 
 
 def _take_over(entry: dict[str, Any], name: str, home: Array, first: float) -> bool:

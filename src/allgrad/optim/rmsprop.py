@@ -8,7 +8,7 @@ import numpy as np
 
 from allgrad.optim.arguments import check_lr, check_range, check_switches, number
 from allgrad.optim.elementwise import Elementwise, Rule
-from allgrad.optim.layout import Named
+from allgrad.optim.layout import Names
 
 Array = np.ndarray[Any, Any]
 
@@ -33,12 +33,12 @@ class RMSprop(Elementwise):
             "differentiable": differentiable,
         })  # fmt: skip
 
-    def _moments(self, group: dict[str, Any]) -> Named:
-        names = [("square_avg", 0.0)]
+    def _moments(self, group: dict[str, Any]) -> Names:
+        names = ["square_avg"]
         if group["momentum"] > 0:
-            names.append(("momentum_buffer", 0.0))
+            names.append("momentum_buffer")
         if group["centered"]:
-            names.append(("grad_avg", 0.0))
+            names.append("grad_avg")
         return tuple(names)
 
     def _rule(self, group: dict[str, Any], scalars: Array) -> Rule:

@@ -9,7 +9,7 @@ import numpy as np
 from allgrad.errors import ArgumentError
 from allgrad.optim.arguments import check_lr, check_range, check_switches, number
 from allgrad.optim.elementwise import Elementwise, Rule
-from allgrad.optim.layout import Named
+from allgrad.optim.layout import Names
 
 Array = np.ndarray[Any, Any]
 
@@ -17,7 +17,7 @@ Array = np.ndarray[Any, Any]
 class SGD(Elementwise):
     """``p -= lr * g``, or with ``momentum`` a running sum of gradients in place of g."""
 
-    _scalars: Named = ()
+    _scalars: Names = ()
 
     def __init__(
         self, params: Any, lr: Any = 1e-3, momentum: float = 0, dampening: float = 0, weight_decay: float = 0,
@@ -35,8 +35,8 @@ class SGD(Elementwise):
             "maximize": maximize, "foreach": foreach, "differentiable": differentiable, "fused": fused,
         })  # fmt: skip
 
-    def _moments(self, group: dict[str, Any]) -> Named:
-        return (("momentum_buffer", 0.0),) if group["momentum"] else ()
+    def _moments(self, group: dict[str, Any]) -> Names:
+        return ("momentum_buffer",) if group["momentum"] else ()
 
     def _rule(self, group: dict[str, Any], scalars: Array) -> Rule:
         lr, momentum = number(group["lr"]), number(group["momentum"])
