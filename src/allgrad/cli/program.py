@@ -16,6 +16,8 @@ from types import CodeType, ModuleType
 
 from allgrad.errors import LaunchError
 
+AS_TORCH = "ALLGRAD_AS_TORCH"  # `allgrad run --as-torch` sets it for the ranks
+
 
 @dataclass(frozen=True)
 class Program:
@@ -95,8 +97,20 @@ class Loaded:
         return module
 
     def run(self, module: ModuleType) -> None:
-        """Run the program in the namespace of ``module``; whatever it raises comes out."""
-        exec(self.code, module.__dict__)
+        """Run the program in the namespace of ``module``; whatever it raises comes out.
+
+        Under ``--as-torch`` its ``import torch`` gives allgrad, and an error for what is missing names it.
+        """
+        if not os.environ.get(AS_TORCH):
+            exec(self.code, module.__dict__)
+            return
+        from allgrad import as_torch
+
+        as_torch.install()
+        try:
+            exec(self.code, module.__dict__)
+        except (AttributeError, ImportError) as error:
+            raise as_torch.explained(error) from None
 
 
 def format_failure(error: BaseException) -> str:

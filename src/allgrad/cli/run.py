@@ -20,7 +20,7 @@ from allgrad.cli.cores import thread_variables, usable_cores
 from allgrad.cli.hosts import Allocation, Host, allocation, parse_hostfile, parse_hosts
 from allgrad.cli.job import DIRECTORY_VARIABLE, Job
 from allgrad.cli.mpi_launcher import find_launcher
-from allgrad.cli.program import Program
+from allgrad.cli.program import AS_TORCH, Program
 from allgrad.cli.supervise import supervise
 from allgrad.comm.launchenv import detect
 from allgrad.errors import ArgumentError, LaunchError
@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--env", action="append", default=[], metavar="NAME[=VALUE]", help="set or pass on a variable, on all nodes"
     )
     ranks.add_argument("--timeout", type=positive_float, metavar="S", help="seconds until a missing rank ends the job")
+    parser.add_argument("--as-torch", action="store_true", help="run an unmodified PyTorch program: torch is allgrad")
     output = parser.add_argument_group("output").add_mutually_exclusive_group()
     output.add_argument("--log-dir", metavar="DIR", help="write the output of rank R to DIR/rank-R.log instead")
     output.add_argument("--tag-output", action="store_true", help="put [R] before each line of rank R")
@@ -74,6 +75,9 @@ def positive_float(text: str) -> float:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Start the job and return its exit code."""
+    if arguments.as_torch:
+        os.environ[AS_TORCH] = "1"
+        arguments.env = [*arguments.env, f"{AS_TORCH}=1"]
     words = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
     program = Program.parse([*(["-m"] if arguments.module else []), *words])
     program.check()
