@@ -8,7 +8,7 @@ from typing import Any
 from allgrad.errors import ArgumentError
 from allgrad.utils.data.collate import default_collate, default_convert
 from allgrad.utils.data.dataset import IterableDataset, rows_at_once
-from allgrad.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler
+from allgrad.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler, draw_seed
 
 
 class DataLoader:
@@ -65,6 +65,8 @@ class DataLoader:
         return len(self.batch_sampler if self.batch_sampler is not None else self.sampler)
 
     def __iter__(self) -> Iterator[Any]:
+        # The seed that workers get; PyTorch draws it for every pass, workers or none, and so the order after it is the same.
+        self.base_seed = draw_seed(self.generator)
         if self.streaming:
             return self._stream()
         return self._batches()

@@ -37,11 +37,10 @@ class SequentialSampler(Sampler):
         return len(self.data_source)
 
 
-def seeded_from_default() -> Generator:
-    """A generator seeded by one draw from the default one: PyTorch's way, and its numbers."""
-    low, high = -(2**63), 2**63 - 1
-    seed = int(default_generator().integers(low, high, (), np.dtype(np.int64)))
-    return Generator().manual_seed(seed)
+def draw_seed(generator: Generator | None = None) -> int:
+    """One seed from a generator (the default one): PyTorch's draw, with PyTorch's number."""
+    source = default_generator() if generator is None else generator
+    return int(source.random((), np.dtype(np.int64)))
 
 
 class RandomSampler(Sampler):
@@ -70,7 +69,7 @@ class RandomSampler(Sampler):
 
     def __iter__(self) -> Iterator[int]:
         n = len(self.data_source)
-        source = seeded_from_default() if self.generator is None else self.generator
+        source = Generator().manual_seed(draw_seed()) if self.generator is None else self.generator
         if self.replacement:
             for _ in range(self.num_samples // 32):
                 yield from source.integers(0, n, (32,), np.dtype(np.int64)).tolist()
