@@ -147,7 +147,7 @@ def _check_dirty(call: FunctionCtx, args: tuple[Any, ...], outs: list[Any], reco
                 "are modified inplace must all be outputs of the Function."
             )
         bump(x, "mark_dirty")
-        if recording and edge(x) is x:
+        if recording and x._rg and x._node is None:
             raise InplaceError("a leaf Variable that requires grad has been used in an in-place operation.")
         if recording and x._view is not None:
             if x._view.untracked:

@@ -203,6 +203,7 @@ def rebase(x: Variable, node: Node | None) -> None:
     note_trace(scatter)
     put_node(base, scatter)
     base._rg = False
+    view.version = -1  # x too is to be recorded again, even if someone asked for its edge since the change
     refresh(x)
 
 
@@ -212,10 +213,11 @@ def write(x: Any, name: str, array: Array) -> Any:
     Under grad mode ``x`` keeps requiring grad if it did, with a zero gradient for what was overwritten.
     """
     check_inplace(x, name)
+    before = edge(x) if ctx.grad_enabled and not ctx.inference else None
     np.copyto(x._a, array, casting="unsafe")
     bump(x, name)
-    if ctx.grad_enabled and edge(x) is not None:
-        node = Node(overwrite, {}, overwrite.plan(1), (edge(x),), x._a.shape, x._a.dtype)
+    if before is not None:
+        node = Node(overwrite, {}, overwrite.plan(1), (before,), x._a.shape, x._a.dtype)
         node.saved = [x._a.shape, x._a.dtype]
         note_trace(node)
         rebase(x, node)

@@ -44,7 +44,10 @@ def edge(x: Variable) -> Any:
 
 
 def refresh(x: Variable) -> None:
-    """Record a view again if its memory was changed in place since: its base may come from elsewhere now."""
+    """Record a view again if its memory was changed in place since: its base may come from elsewhere now.
+
+    InplaceError for a view that autograd cannot make again.
+    """
     view = x._view
     if view is None or view.version == x._version[0]:
         return
@@ -53,7 +56,7 @@ def refresh(x: Variable) -> None:
         base = view.base = base._view.base
     if x._node is None and base._node is None and not base._rg:
         return
-    if view.untracked in ("multi", "function"):
+    if view.untracked:
         raise untracked_error(x, None)
     view.version = x._version[0]
     if edge(base) is not None:

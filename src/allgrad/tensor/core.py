@@ -15,7 +15,7 @@ from allgrad.autograd.node import Node, RemovableHandle, pick
 from allgrad.autograd.record import Variable, add_hook, apply, edge, refresh, wrap
 from allgrad.dtypes import dtype as Dtype
 from allgrad.dtypes import from_np
-from allgrad.errors import DtypeError, GradientError, ShapeError
+from allgrad.errors import DtypeError, GradientError, InplaceError, ShapeError
 from allgrad.functions.promote import to as cast_to
 from allgrad.ops.arithmetic import clone as clone_op
 from allgrad.ops.op import Op
@@ -178,7 +178,10 @@ class TensorCore(Variable):
     @property
     def requires_grad(self) -> bool:
         """Whether operations on it are recorded."""
-        return self._rg or self.grad_fn is not None
+        view = self._view
+        if view is not None and not view.untracked:
+            refresh(self)
+        return self._rg or self._node is not None
 
     @requires_grad.setter
     def requires_grad(self, wanted: bool) -> None:
@@ -214,7 +217,10 @@ class TensorCore(Variable):
     @property
     def is_leaf(self) -> bool:
         """Whether it was made by the user rather than by a recorded operation."""
-        return self.grad_fn is None
+        view = self._view
+        if view is not None and not view.untracked:
+            refresh(self)
+        return self._node is None
 
     @property
     def grad(self) -> Any:
@@ -391,12 +397,16 @@ class TensorCore(Variable):
         return new
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
-        node = self.grad_fn
+        try:
+            node = self.grad_fn
+            name = None if node is None else node.name()
+        except InplaceError:  # a view that cannot be recorded again; printing it must work all the same
+            name = "Invalid"
         return format_array(
             self._a,
             dtype=self.dtype,
             requires_grad=self._rg,
-            grad_fn_name=None if node is None else node.name(),
+            grad_fn_name=name,
         )
 
     def __format__(self, spec: str) -> str:
