@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """Samples of convolutions, columns, padding and resampling; values by SciPy's correlate and by loops over elements."""
 
 from __future__ import annotations
@@ -7,10 +6,10 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from op_samples import Sample
 from scipy.signal import correlate
 
 from allgrad.ops import resample as tables
+from op_samples import Sample
 
 Array = Any
 rng = np.random.default_rng(5)

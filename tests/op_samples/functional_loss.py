@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """Samples of losses, from their definitions; CTC by going through every alignment."""
 
 from __future__ import annotations
@@ -7,8 +6,9 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from op_samples import Sample
 from scipy.special import log_softmax, logsumexp, xlogy
+
+from op_samples import Sample
 
 Array = Any
 rng = np.random.default_rng(8)

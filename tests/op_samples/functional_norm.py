@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """Samples of normalization, embedding and attention."""
 
 from __future__ import annotations
@@ -6,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from op_samples import Sample
 from scipy.special import softmax
+
+from op_samples import Sample
 
 Array = Any
 rng = np.random.default_rng(7)

@@ -1,12 +1,13 @@
-# ruff: noqa: E501
 """Samples of pooling: every window looked at on its own."""
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
 from typing import Any
 
 import numpy as np
+
 from op_samples import Sample
 
 Array = Any
@@ -80,6 +81,22 @@ def adjoint(forward: Any, y: Array, shape: tuple[int, ...]) -> Array:
     return found.reshape(shape)
 
 
+def index_of_values(x: Array, y: Array) -> Array:
+    """Where in the flat plane of ``x`` each value of ``y`` lies; all values are distinct."""
+    planes, values = x.reshape(*x.shape[:2], -1), y.reshape(*y.shape[:2], -1)
+    return (planes[:, :, None] == values[..., None]).argmax(-1).reshape(y.shape)
+
+
+def given(result: Array, *inputs: Any, **settings: Any) -> Array:
+    """A reference that was found with the sample."""
+    return result
+
+
+def spread_reference(v: Array, *, size: Any, **p: Any) -> Array:
+    out = v.shape[2:]
+    return adjoint(lambda x: each_window(x, sum, out=out, fill=0.0, dilation=(1, 1), **p), v, (2, 2, *size))
+
+
 SAMPLES: dict[str, list[Sample]] = {
     name: []
     for name in (
@@ -92,18 +109,8 @@ for size, g, out in POOLS:
     choice = choice_reference(x, y, out_size=out, **g).astype(np.uint8)
     SAMPLES["max_pool"].append(Sample((x,), {**g, "out_size": out}, max_reference))
     SAMPLES["max_pool_choice"].append(Sample((x, y), {**g, "out_size": out}, choice_reference))
-    SAMPLES["max_pool_indices"].append(
-        Sample(
-            (choice,),
-            {**g, "size": size},
-            lambda choice, *, size, x=x, y=y, **g: np.vectorize(lambda v: v, otypes=[np.int64])(
-                np.array([
-                    [[np.flatnonzero(plane.reshape(-1) == v)[0] for v in row] for row in values]
-                    for plane, values in zip(x.reshape(-1, *size), y.reshape(-1, *y.shape[2:]))
-                ]).reshape(choice.shape)
-            ),
-        )
-    )  # fmt: skip
+    places = index_of_values(x, y)
+    SAMPLES["max_pool_indices"].append(Sample((choice,), {**g, "size": size}, partial(given, places)))
     SAMPLES["max_pool_grad"].append(
         Sample(
             (R(*y.shape), choice),
@@ -127,9 +134,7 @@ for size, g, out in POOLS:
             Sample(
                 (R(2, 2, *out),),
                 {**plain, "size": size},
-                lambda v, *, size, **p: adjoint(
-                    lambda x: each_window(x, sum, out=v.shape[2:], fill=0.0, dilation=(1, 1), **p), v, (2, 2, *size)
-                ),
+                spread_reference,
             )
         )
 

@@ -135,5 +135,6 @@ def rrelu(input: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool
         return leaky_relu(input, (lower + upper) / 2, inplace)
     slope = np.ones(input._a.shape, input._a.dtype)
     down = input._a <= 0
-    slope[down] = default_generator().uniform(int(down.sum()), input._a.dtype, lower, upper)
+    # Drawn in double precision whatever the dtype, as PyTorch does.
+    slope[down] = default_generator().uniform(int(down.sum()), np.float64, lower, upper)
     return apply_inplace(mul, input, (slope,)) if inplace else apply(mul, (input, slope), {})

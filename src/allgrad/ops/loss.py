@@ -115,10 +115,10 @@ def cross_entropy(
     return np.asarray(total / x.dtype.type(count) if reduction == "mean" else total, x.dtype), lse
 
 
-def _softmax(x: Array, lse: Array) -> Array:
+def _softmax(x: Any, lse: Any) -> Array:
     """exp(x - lse), as the function of x that it is: under create_graph lse is not a constant."""
     if isinstance(x, Recorded):
-        e = exp(x - getattr(lse, "_a", lse))
+        e: Any = exp(x - getattr(lse, "_a", lse))
         return e / sum_(e, dim=(1,), keepdim=True)
     p = x - lse
     return np.exp(p, out=p)

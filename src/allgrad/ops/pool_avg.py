@@ -37,7 +37,7 @@ def window_sum(x: Array, *, kernel: Ints, stride: Ints, padding: Ints, out_size:
     given, reach = x, _reach(kernel, stride, out_size)
     if any(padding) or any(r > n for r, n in zip(reach, size)):
         wide = tuple(max(r, p + n) for r, p, n in zip(reach, padding, size))
-        padded = np.zeros((*x.shape[:-d], *wide), x.dtype)
+        padded: Any = np.zeros((*x.shape[:-d], *wide), x.dtype)
         padded[(..., *(slice(p, p + n) for p, n in zip(padding, size)))] = x
         x = padded
     for axis, k, s, n in zip(range(-d, 0), kernel, stride, out_size):

@@ -36,7 +36,7 @@ def _padded(x: Array, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints,
     if not any(padding) and all(r <= n for r, n in zip(reach, x.shape[-d:])):
         return x
     wide = tuple(max(r, p + n) for r, p, n in zip(reach, padding, x.shape[-d:]))
-    padded = np.full((*x.shape[:-d], *wide), _lowest(x.dtype), x.dtype)
+    padded: Any = np.full((*x.shape[:-d], *wide), _lowest(x.dtype), x.dtype)
     padded[(..., *(slice(p, p + n) for p, n in zip(padding, x.shape[-d:])))] = x
     return padded
 
@@ -92,7 +92,7 @@ def max_pool_grad(
     inside = not any(padding) and all(r <= n for r, n in zip(reach, size))
     wide = size if inside else tuple(max(r, p + n) for r, p, n in zip(reach, padding, size))
     tiled = inside and reach == size and stride == kernel and math.prod(dilation) == 1
-    x = (np.empty if tiled else np.zeros)((*y.shape[:-d], *wide), y.dtype)
+    x: Any = (np.empty if tiled else np.zeros)((*y.shape[:-d], *wide), y.dtype)
     for number, tap in enumerate(_taps(kernel, stride, dilation, out)):
         if tiled:  # windows cover the input without overlap: every element is written once
             np.multiply(y, choice == number, out=x[tap])

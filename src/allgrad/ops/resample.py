@@ -66,7 +66,7 @@ resample_grad.pull(y=lambda g, *, tables, size: resample(g, tables=tables, size=
 
 def nearest(n: int, out: int, scale: float, *, centre: bool, dtype: Any) -> Table:
     """The nearest element below (PyTorch's "nearest"), or to the centre ("nearest-exact")."""
-    kind = np.float64 if dtype == np.float64 else np.float32
+    kind: Any = np.float64 if dtype == np.float64 else np.float32
     at = np.arange(out).astype(kind)
     at = (at + kind(0.5 if centre else 0)) * kind(scale)
     return np.minimum(np.floor(at).astype(np.int64), n - 1)[None], np.ones((1, out))
@@ -74,7 +74,7 @@ def nearest(n: int, out: int, scale: float, *, centre: bool, dtype: Any) -> Tabl
 
 def _places(out: int, scale: float, align_corners: bool, dtype: Any) -> Array:
     """Where each output element lies among the input elements."""
-    kind = np.float64 if dtype == np.float64 else np.float32
+    kind: Any = np.float64 if dtype == np.float64 else np.float32
     i = np.arange(out).astype(kind)
     if align_corners:
         return i * kind(scale)

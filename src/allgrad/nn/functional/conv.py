@@ -7,7 +7,7 @@ from typing import Any
 
 from allgrad.autograd.record import apply
 from allgrad.errors import ArgumentError, DtypeError, ShapeError
-from allgrad.nn.functional.arguments import Ints, batched, floating, ints, shaped, type_name
+from allgrad.nn.functional.arguments import Ints, batched, ints, shaped, tensor, type_name
 from allgrad.nn.functional.padding import pad
 from allgrad.ops import conv as ops
 
@@ -93,12 +93,15 @@ def _conv(d: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any,
 
 
 def _operands(name: str, d: int, input: Any, weight: Any, bias: Any) -> tuple[Any, Any, Any]:
-    x, weight = floating(input, name), floating(weight, name, "weight")
+    # Whole numbers are taken too, as in PyTorch; bool is not.
+    x, weight = tensor(input, name), tensor(weight, name, "weight")
     for other, what in ((weight, "weight"), (bias, "bias")):
-        if other is not None and floating(other, name, what)._a.dtype != x._a.dtype:
+        if other is not None and tensor(other, name, what)._a.dtype != x._a.dtype:
             raise DtypeError(
                 f"Input type ({type_name(x)}) and {what} type ({type_name(other)}) should be the same; convert one"
             )
+    if x._a.dtype.kind == "b":
+        raise DtypeError(f'"{name}" not implemented for {type_name(x)!r}; convert with x.float()')
     if weight._a.ndim != d + 2:
         raise ShapeError(
             f"{name}: expected {d + 2}-dimensional weight (out, in/groups, kernel...), found size "
