@@ -123,8 +123,11 @@ solve_triangular.pull(a=_triangular_a, b=_triangular_b)
 
 
 @op
-def cholesky(a: Array) -> Array:
-    """The lower triangle L with ``L @ L.T = a``; reads the lower triangle of ``a`` only."""
+def cholesky(a: Array, *, mirror: bool = True) -> Array:
+    """The lower triangle L with ``L @ L.T = a``; reads the lower triangle of ``a`` only.
+
+    With ``mirror`` the gradient is symmetric, as if both triangles had been read; else it stays in the lower one.
+    """
     try:
         return np.linalg.cholesky(a)
     except np.linalg.LinAlgError:
@@ -149,11 +152,18 @@ def first_negative_minor(a: Array) -> int:
     return 0
 
 
-def _cholesky_a(g: Array, out: Array) -> Array:
+def to_read_triangle(g: Array, mirror: bool, lower: bool = True) -> Array:
+    """The gradient of a symmetric matrix of which one triangle was read: shared by both, or all to the one."""
+    both = (g + turned(g)) * 0.5
+    if mirror:
+        return both
+    return lower_half(both) * 2.0 if lower else turned(lower_half(both)) * 2.0
+
+
+def _cholesky_a(g: Array, out: Array, *, mirror: bool) -> Array:
     inner = lower_half(matmul(turned(out), g))
     left = solve_triangular(turned(out), inner, upper=True)
-    s = turned(solve_triangular(turned(out), turned(left), upper=True))
-    return (s + turned(s)) * 0.5
+    return to_read_triangle(turned(solve_triangular(turned(out), turned(left), upper=True)), mirror)
 
 
 cholesky.pull(a=_cholesky_a)

@@ -14,7 +14,7 @@ import numpy as np
 
 from allgrad.errors import LinAlgError
 from allgrad.ops.layout import diagonal, diagonal_place, tril
-from allgrad.ops.linalg import solve_triangular, turned
+from allgrad.ops.linalg import solve_triangular, to_read_triangle, turned
 from allgrad.ops.matmul import matmul
 from allgrad.ops.op import op
 from allgrad.ops.reduce import sum_
@@ -138,30 +138,35 @@ svdvals.pull(a=_svdvals_a)
 
 
 @op(multi=True)
-def eigh(a: Array, *, lower: bool = True) -> tuple[Array, Array]:
-    """Eigenvalues in ascending order and orthonormal eigenvectors of a symmetric matrix, of which one triangle is read."""
+def eigh(a: Array, *, lower: bool = True, mirror: bool = True) -> tuple[Array, Array]:
+    """Eigenvalues in ascending order and orthonormal eigenvectors of a symmetric matrix, of which one triangle is read.
+
+    With ``mirror`` the gradient goes to both triangles alike, else to the one that was read.
+    """
     values, vectors = _converged(lambda: np.linalg.eigh(a, "L" if lower else "U"), "linalg.eigh")
     return values, vectors
 
 
 @eigh.pull_all
-def _eigh(gs: Any, out: Any) -> Any:
+def _eigh(gs: Any, out: Any, *, lower: bool, mirror: bool) -> Any:
     g, gv = gs
     values, v = out
     inner = matmul(turned(v), gv)
     off = inner - _diagonal(diagonal(inner, offset=0, dim1=len(inner.shape) - 2, dim2=len(inner.shape) - 1))
-    return (matmul(v, matmul(quotient(off, apart(values)) + _diagonal(g), turned(v))),)
+    found = matmul(v, matmul(quotient(off, apart(values)) + _diagonal(g), turned(v)))
+    return (found if mirror else to_read_triangle(found, mirror, lower),)
 
 
 @op
-def eigvalsh(a: Array, *, lower: bool = True) -> Array:
-    """The eigenvalues of a symmetric matrix in ascending order."""
+def eigvalsh(a: Array, *, lower: bool = True, mirror: bool = True) -> Array:
+    """The eigenvalues of a symmetric matrix in ascending order; ``lower`` and ``mirror`` as for ``eigh``."""
     return _converged(lambda: np.linalg.eigvalsh(a, "L" if lower else "U"), "linalg.eigvalsh")
 
 
-def _eigvalsh_a(g: Array, a: Array, *, lower: bool) -> Array:
-    _, v = eigh(a, lower=lower)
-    return matmul(v * _row(g), turned(v))
+def _eigvalsh_a(g: Array, a: Array, *, lower: bool, mirror: bool) -> Array:
+    _, v = eigh(a, lower=lower, mirror=mirror)
+    found = matmul(v * _row(g), turned(v))
+    return found if mirror else to_read_triangle(found, mirror, lower)
 
 
 eigvalsh.pull(a=_eigvalsh_a)

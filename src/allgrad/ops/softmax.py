@@ -11,6 +11,13 @@ from allgrad.ops.op import normal_axes, op
 from allgrad.ops.reduce import kept, sum_
 from allgrad.ops.reduce_fast import largest, total
 from allgrad.ops.shape import reshape
+from allgrad.ops.softmax_rows import (
+    is_rows,
+    log_softmax_rows,
+    log_softmax_rows_grad,
+    softmax_rows,
+    softmax_rows_grad,
+)
 
 Array = Any
 
@@ -27,6 +34,8 @@ def softmax(x: Array, *, dim: int) -> Array:
     """``exp(x) / sum(exp(x))`` along ``dim``; nan where a whole row is -inf."""
     if not x.ndim or not x.size:
         return np.ones_like(x) + x * 0
+    if is_rows(x, dim):
+        return softmax_rows(x)
     y = _shifted(x, dim)
     np.exp(y, out=y)
     y /= total(y, (dim % x.ndim,), True)
@@ -38,6 +47,8 @@ def softmax_grad(grad: Array, y: Array, *, dim: int) -> Array:
     """``y * (grad - sum(grad * y))``: the pullback of softmax, in one buffer."""
     if not y.ndim or not y.size:
         return grad * 0
+    if is_rows(y, dim) and grad.dtype == y.dtype:
+        return softmax_rows_grad(grad, y)
     axis = (dim % y.ndim,)
     t = np.multiply(grad, y)
     s = total(t, axis, True)
@@ -64,6 +75,8 @@ def log_softmax(x: Array, *, dim: int) -> Array:
     """``x - log(sum(exp(x)))`` along ``dim``."""
     if not x.ndim or not x.size:
         return x * 0
+    if is_rows(x, dim):
+        return log_softmax_rows(x)
     y = _shifted(x, dim)
     s = total(np.exp(y), (dim % x.ndim,), True)
     y -= np.log(s, out=s)
@@ -75,6 +88,8 @@ def log_softmax_grad(grad: Array, y: Array, *, dim: int) -> Array:
     """``grad - exp(y) * sum(grad)``: the pullback of log_softmax."""
     if not y.ndim or not y.size:
         return grad * 0
+    if is_rows(y, dim) and grad.dtype == y.dtype:
+        return log_softmax_rows_grad(grad, y)
     t = np.exp(y)
     t *= total(grad, (dim % y.ndim,), True)
     return np.subtract(grad, t, out=t)
