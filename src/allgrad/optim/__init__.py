@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from allgrad.optim import lr_scheduler, swa_utils
 from allgrad.optim.adadelta import Adadelta
 from allgrad.optim.adafactor import Adafactor
 from allgrad.optim.adagrad import Adagrad
@@ -40,6 +41,8 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "SparseAdam",
+    "lr_scheduler",
     "register_optimizer_step_post_hook",
     "register_optimizer_step_pre_hook",
+    "swa_utils",
 ]
