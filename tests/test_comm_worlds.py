@@ -37,25 +37,34 @@ def test_virtual(name: str, size: int) -> None:
     assert virtual_digests(name, size, seed=size) == virtual_digests(name, size)
 
 
+STAGED = ["in_window", "through_stage"]
+MESSAGES = ["by_messages", "by_messages"]
+
+
 @pytest.mark.parametrize(
-    ("size", "setting"),
+    ("size", "setting", "ways"),
     [
-        (1, {}),
-        (2, {}),
-        (3, {}),
-        (4, {}),
+        (1, {}, MESSAGES),
+        (2, {}, STAGED),
+        (3, {}, STAGED),
+        (4, {}, STAGED),
         # no shared windows: messages only, as between nodes; in pieces of 10,000 bytes, as above 2 GiB
-        (2, {"ALLGRAD_SHARED_MEMORY": "0"}),
-        (3, {"ALLGRAD_SHARED_MEMORY": "0", "TEST_CHUNK_BYTES": "10000"}),
+        (2, {"ALLGRAD_SHARED_MEMORY": "0"}, MESSAGES),
+        (3, {"ALLGRAD_SHARED_MEMORY": "0", "TEST_CHUNK_BYTES": "10000"}, MESSAGES),
+        # several nodes: sums travel along them where each node's ranks follow each other
+        (3, {"TEST_NODES": "0,0,1", "TEST_CHUNK_BYTES": "4096"}, ["along_nodes", "by_messages"]),
+        (4, {"TEST_NODES": "0,1,0,1"}, MESSAGES),
+        (6, {"TEST_NODES": "0,0,1,1,2,2", "TEST_CHUNK_BYTES": "10000"}, ["along_nodes", "by_messages"]),
     ],
     ids=str,
 )
-def test_mpi_is_virtual_bit_for_bit(size: int, setting: dict[str, str]) -> None:
+def test_mpi_is_virtual_bit_for_bit(size: int, setting: dict[str, str], ways: list[str]) -> None:
     job = mpirun(size, RUN_BODIES, timeout_s=60, env=setting)
     assert job.code == 0, job.out + job.err
     found = json.loads(job.out[job.out.index("{") :])
     assert found["facts"]["kind"] == "mpi" and found["facts"]["size"] == size
-    assert found["facts"]["shared_windows"] == (size > 1 and not setting)
+    assert found["facts"]["nodes"] == len(set(setting.get("TEST_NODES", "0").split(",")))
+    assert found["facts"]["ways"] == ways
     assert found["digests"] == {name: virtual_digests(name, size) for name in BODIES}
 
 

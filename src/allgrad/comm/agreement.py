@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from allgrad.errors import MismatchError
+
 
 class Call(NamedTuple):
     """One collective call of one rank: what has to be equal on all ranks of the group."""
@@ -62,3 +64,11 @@ def mismatch_message(calls: Sequence[str], sequence: int) -> str | None:
         "Every rank must make the same collective calls in the same order with the same dtype and size; "
         "look for a branch on the rank, a skipped batch or a different model"
     )
+
+
+def compare(texts: Sequence[bytes], call: Call) -> None:
+    """MismatchError if ``texts``, one per rank and padded with NUL, differ; all ranks have the same texts, so all raise."""
+    if any(text != texts[0] for text in texts):
+        message = mismatch_message([text.rstrip(b"\0").decode(errors="replace") for text in texts], call.sequence)
+        if message:
+            raise MismatchError(message)

@@ -11,9 +11,21 @@ from typing import Any
 
 import numpy as np
 
+from allgrad.comm.agreement import Call
 from allgrad.comm.node import Channel
 from allgrad.comm.progress import Steps
 from allgrad.comm.reduction import Array, fold, spans
+
+CHUNK_BYTES = 1 << 30  # one message at most: MPI counts to 2 GiB
+SMALL_BYTES = 64 * 1024  # between nodes, up to here everybody sends everything to everybody
+
+
+def message_tag(call: Call) -> int:
+    """The tag of the call's messages; it may use the next one too.
+
+    MPI promises tags up to 32767, and calls far apart are never under way at the same time.
+    """
+    return call.sequence % 16384 * 2
 
 
 def in_window(
@@ -77,34 +89,25 @@ def through_stage(
         block[...] = total
 
 
-def by_messages(
-    comm: Any,
-    agreed: Callable[[], bool],
-    flat: Array,
-    tag: int,
-    op: str,
-    scale: float | None,
-    chunk_bytes: int,
-    small_bytes: int,
-) -> Steps:
+def by_messages(comm: Any, agreed: Callable[[], bool], flat: Array, tag: int, op: str, scale: float | None) -> Steps:
     """Between nodes: each rank gets its span of every rank (all-to-all), folds it and sends the sum to all (all-gather).
 
-    The same bytes as a ring.  Up to ``small_bytes`` every rank gets everything and folds it all itself: half the latency.
+    The same bytes as a ring.  Up to ``SMALL_BYTES`` every rank gets everything and folds it all itself: half the latency.
     ``agreed()`` says whether all ranks have announced the same call; it raises if not.
     """
     while not agreed():
         yield
     rank, size = comm.Get_rank(), comm.Get_size()
-    whole = flat.nbytes <= small_bytes
+    whole = flat.nbytes <= SMALL_BYTES
     cuts = [(0, flat.size)] * size if whole else spans(flat.size, size, flat.itemsize)
     start, stop = cuts[rank]
     rows = np.empty((size, stop - start), flat.dtype)
     requests: list[Any] = []
     others = [(rank + i) % size for i in range(1, size)]
     for i in range(1, size):
-        requests += in_chunks(comm.Irecv, rows[(rank - i) % size], (rank - i) % size, tag, chunk_bytes)
+        requests += in_chunks(comm.Irecv, rows[(rank - i) % size], (rank - i) % size, tag)
         lo, hi = cuts[(rank + i) % size]
-        requests += in_chunks(comm.Isend, flat[lo:hi], (rank + i) % size, tag, chunk_bytes)
+        requests += in_chunks(comm.Isend, flat[lo:hi], (rank + i) % size, tag)
     rows[rank] = flat[start:stop]
     for request in requests:
         while not request.Test():
@@ -115,14 +118,14 @@ def by_messages(
     requests = []
     for other in others:
         lo, hi = cuts[other]
-        requests += in_chunks(comm.Irecv, flat[lo:hi], other, tag, chunk_bytes)
-        requests += in_chunks(comm.Isend, flat[start:stop], other, tag, chunk_bytes)
+        requests += in_chunks(comm.Irecv, flat[lo:hi], other, tag)
+        requests += in_chunks(comm.Isend, flat[start:stop], other, tag)
     for request in requests:
         while not request.Test():
             yield
 
 
-def in_chunks(method: Any, flat: Array, peer: int, tag: int, chunk_bytes: int) -> list[Any]:
+def in_chunks(method: Any, flat: Array, peer: int, tag: int) -> list[Any]:
     """``Isend`` or ``Irecv`` of ``flat`` as bytes, in messages that any MPI can count (below 2 GiB)."""
     raw = flat.view(np.uint8)
-    return [method(raw[i : i + chunk_bytes], peer, tag) for i in range(0, raw.size, chunk_bytes)]
+    return [method(raw[i : i + CHUNK_BYTES], peer, tag) for i in range(0, raw.size, CHUNK_BYTES)]

@@ -137,7 +137,7 @@ class World:
         self.comm = MPI.COMM_WORLD.Dup()
         self.rank, self.size = self.comm.Get_rank(), found
         self.host = socket.gethostname()
-        node = self.comm.Split_type(MPI.COMM_TYPE_SHARED, self.rank)
+        node = self._find_node()
         leader = node.bcast(self.rank, 0)
         facts = self.comm.allgather((self.host, leader))
         self.hosts = tuple(host for host, _ in facts)
@@ -152,6 +152,10 @@ class World:
         answer_with_stacks()
         self.hooks = FailureHooks(self.name, self._claim, self.end, self._finish, leader == 0)
         self.hooks.install()
+
+    def _find_node(self) -> Any:
+        """The ranks that can share memory with this one, as an mpi4py communicator."""
+        return self.comm.Split_type(MPI.COMM_TYPE_SHARED, self.rank)
 
     def end(self, code: int) -> NoReturn:
         """End all ranks of the job now."""

@@ -5,36 +5,34 @@ Nothing blocks inside MPI: every call is started, then asked for again and again
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from allgrad.comm.agreement import Call, mismatch_message
-from allgrad.comm.exchange import by_messages, in_chunks, in_window, through_stage
-from allgrad.comm.node import CHANNEL_BYTES, RING, Channel
+from allgrad.comm import exchange
+from allgrad.comm.agreement import Call, compare
+from allgrad.comm.allreduce import AllReducer
+from allgrad.comm.exchange import in_chunks, message_tag
+from allgrad.comm.node import RING
 from allgrad.comm.progress import Queue, QueuedWork, Steps, wait_until
 from allgrad.comm.protocol import Communicator, read_only
 from allgrad.comm.reduction import Array, accumulator, fold
 from allgrad.comm.watch import GroupWatch
-from allgrad.comm.work import Buffer, Work, plain_buffer
+from allgrad.comm.work import Buffer, Work
 from allgrad.errors import MismatchError
 
 if TYPE_CHECKING:
-    from allgrad.comm.mpi import SharedMemory, World
+    from allgrad.comm.mpi import World
 
 # One control record: length of the payload, text of the call, the payload if it fits.
 _TEXT_AT, _PAYLOAD_AT, RECORD_BYTES = 8, 128, 384
 _FITS = RECORD_BYTES - _PAYLOAD_AT
-STAGE_BYTES = 1024 * 1024
 
 
 class MpiCommunicator(Communicator):
     """A group of MPI processes; owns three private duplicates of its MPI communicator."""
 
     kind = "mpi"
-    chunk_bytes = 1 << 30  # one message; MPI counts to 2 GiB
-    small_bytes = 64 * 1024  # between nodes, up to here everybody sends everything to everybody
 
     def __init__(self, world: World, comm: Any, group: str, members: tuple[int, ...]) -> None:
         super().__init__()
@@ -50,17 +48,7 @@ class MpiCommunicator(Communicator):
         self._watch = GroupWatch(world, group, members)
         self._queue = Queue(self._watch)
         world.queues.append(self._queue)
-        self._buffers: list[tuple[Buffer, SharedMemory]] = []
-        self._engine = self._make_engine() if self.nodes == 1 and self.size > 1 else None
-
-    def _make_engine(self) -> _NodeEngine | None:
-        memory = self._world.share(self._comm, 2 * CHANNEL_BYTES + STAGE_BYTES, STAGE_BYTES)
-        if memory is None:
-            return None
-        memory.rows[self.rank][: 2 * CHANNEL_BYTES] = 0
-        engine = _NodeEngine(memory, self.rank)
-        self._comm.Barrier()  # nobody posts before every row is zero
-        return engine
+        self._reducer = AllReducer(world, comm, self._lanes, homes)
 
     # -- control plane --------------------------------------------------------------------------------------------
 
@@ -88,7 +76,7 @@ class MpiCommunicator(Communicator):
         self._complete([self._comm.Iallgather(out, rows)], call)
         raw = rows.tobytes()
         starts = range(0, len(raw), RECORD_BYTES)
-        _compare([raw[start + _TEXT_AT : start + _PAYLOAD_AT] for start in starts], call)
+        compare([raw[start + _TEXT_AT : start + _PAYLOAD_AT] for start in starts], call)
         lengths = [int.from_bytes(raw[start : start + _TEXT_AT], "little") for start in starts]
         if max(lengths) <= _FITS:
             return [raw[start + _PAYLOAD_AT : start + _PAYLOAD_AT + n] for start, n in zip(starts, lengths)]
@@ -104,14 +92,12 @@ class MpiCommunicator(Communicator):
     def _exchange(self, sends: list[Array], recvs: list[Array], call: Call) -> None:
         """``sends[r]`` to rank r and ``recvs[r]`` from rank r, for every r; empty ones are not sent."""
         requests: list[Any] = []
-        tag = call.sequence % 32768
+        tag = message_tag(call)
         for i in range(1, self.size):
-            requests += in_chunks(
-                self._lanes.Irecv, recvs[self.rank - i], (self.rank - i) % self.size, tag, self.chunk_bytes
-            )
+            requests += in_chunks(self._lanes.Irecv, recvs[self.rank - i], (self.rank - i) % self.size, tag)
         for i in range(1, self.size):
             target = (self.rank + i) % self.size
-            requests += in_chunks(self._lanes.Isend, sends[target], target, tag, self.chunk_bytes)
+            requests += in_chunks(self._lanes.Isend, sends[target], target, tag)
         recvs[self.rank][...] = sends[self.rank]
         self._complete(requests, call)
 
@@ -136,7 +122,7 @@ class MpiCommunicator(Communicator):
             return
         self._check(call)
         if self.algorithm == "library" and accumulator(flat.dtype) == flat.dtype and flat.dtype.kind in "fiu":
-            step = self.chunk_bytes // flat.itemsize
+            step = exchange.CHUNK_BYTES // flat.itemsize
             for start in range(0, flat.size, step):
                 block = flat[start : start + step]
                 request = self._comm.Iallreduce(self._world.in_place, block, op=self._world.library_ops[op])
@@ -149,64 +135,8 @@ class MpiCommunicator(Communicator):
     def _start_all_reduce(self, call: Call, flat: Array, op: str, scale: float | None, shared_result: bool) -> Work:
         while len(self._queue.pending) >= RING - 2:  # a rank may not run further ahead than the ring of calls is long
             self._queue.pending[0].wait()
-        result = flat
-        steps: Steps
-        engine = self._engine
-        if self.size == 1:
-            fold(op, [flat], [flat], scale)
-            steps = iter(())
-        elif engine is not None:
-            home = self._find(flat)
-            if home is not None:
-                memory, offset = home
-                k = engine.calls.post(f"{call.signature()} in a window at byte {offset}")
-                windows = [row[offset : offset + flat.nbytes].view(flat.dtype) for row in memory.rows]
-                shared = None
-                if shared_result:
-                    shared = memory.common[offset : offset + flat.nbytes].view(flat.dtype)
-                    result = shared
-                steps = in_window(engine.calls, k, self.rank, windows, op, scale, shared)
-            else:
-                k = engine.calls.post(call.signature())
-                steps = through_stage(
-                    engine.calls, k, engine.blocks, self.rank, engine.stages, engine.common, flat, op, scale
-                )
-        else:
-            steps = by_messages(
-                self._lanes,
-                self._announce(call),
-                flat,
-                call.sequence % 32768,
-                op,
-                scale,
-                self.chunk_bytes,
-                self.small_bytes,
-            )
+        steps, result = self._reducer.start(call, flat, op, scale, shared_result)
         return self._queue.add(steps, read_only(result) if shared_result else result, call.signature)
-
-    def _announce(self, call: Call) -> Callable[[], bool]:
-        """Tell all ranks of ``call``; the function returned says whether all have answered, and raises if they differ."""
-        rows = np.empty((self.size, RECORD_BYTES), np.uint8)
-        out = np.frombuffer(call.signature().encode()[:RECORD_BYTES].ljust(RECORD_BYTES, b"\0"), np.uint8)
-        request = self._lanes.Iallgather(out, rows)
-
-        def agreed() -> bool:
-            if not request.Test():
-                return False
-            _compare([row.tobytes() for row in rows], call)
-            assert out is not None  # MPI read from it until now
-            return True
-
-        return agreed
-
-    def _find(self, flat: Array) -> tuple[SharedMemory, int] | None:
-        """The shared memory that ``flat`` lies in, and where."""
-        address = flat.__array_interface__["data"][0]
-        for buffer, memory in self._buffers:
-            offset: int = address - buffer.address
-            if offset >= 0 and offset + flat.nbytes <= buffer.nbytes and flat.size:
-                return memory, offset
-        return None
 
     def progress(self) -> None:
         if self._queue.pending:
@@ -215,8 +145,8 @@ class MpiCommunicator(Communicator):
     def _broadcast(self, call: Call, flat: Array, root: int) -> None:
         self._check(call)
         raw = flat.view(np.uint8)
-        for start in range(0, raw.size, self.chunk_bytes):
-            self._complete([self._comm.Ibcast(raw[start : start + self.chunk_bytes], root)], call)
+        for start in range(0, raw.size, exchange.CHUNK_BYTES):
+            self._complete([self._comm.Ibcast(raw[start : start + exchange.CHUNK_BYTES], root)], call)
 
     def _all_gather(self, call: Call, flat: Array, out: Array) -> None:
         self._check(call)
@@ -266,7 +196,7 @@ class MpiCommunicator(Communicator):
     # -- between two ranks ----------------------------------------------------------------------------------------
 
     def _isend(self, flat: Array, peer: int, tag: int) -> Work:
-        requests = in_chunks(self._mail.Isend, flat, peer, tag, self.chunk_bytes) or [self._mail.Isend(flat, peer, tag)]
+        requests = in_chunks(self._mail.Isend, flat, peer, tag) or [self._mail.Isend(flat, peer, tag)]
 
         def steps() -> Steps:
             for request in requests:
@@ -278,9 +208,9 @@ class MpiCommunicator(Communicator):
     def _irecv(self, flat: Array, peer: int | None, tag: int) -> Work:
         raw = flat.view(np.uint8)
         if peer is None:
-            pieces = [self._mail.Irecv(raw[: self.chunk_bytes], self._world.any_source, tag)]
+            pieces = [self._mail.Irecv(raw[: exchange.CHUNK_BYTES], self._world.any_source, tag)]
         else:
-            pieces = in_chunks(self._mail.Irecv, raw, peer, tag, self.chunk_bytes) or [self._mail.Irecv(raw, peer, tag)]
+            pieces = in_chunks(self._mail.Irecv, raw, peer, tag) or [self._mail.Irecv(raw, peer, tag)]
 
         def steps() -> Steps:
             status, got = self._world.status(), 0
@@ -291,9 +221,7 @@ class MpiCommunicator(Communicator):
                 if work.source is None:
                     work.source = status.Get_source()
                     if peer is None:  # the first piece says who sends the others
-                        pieces.extend(
-                            in_chunks(self._mail.Irecv, raw[self.chunk_bytes :], work.source, tag, self.chunk_bytes)
-                        )
+                        pieces.extend(in_chunks(self._mail.Irecv, raw[exchange.CHUNK_BYTES :], work.source, tag))
                 got += status.Get_count()
             self._world.queues.remove(queue)
             if got != raw.size:
@@ -318,21 +246,7 @@ class MpiCommunicator(Communicator):
 
     def allocate(self, nbytes: int) -> Buffer:
         self._record(self._call("allocate", nbytes))
-        memory = self._world.share(self._comm, nbytes, nbytes) if self._engine is not None and nbytes else None
-        if memory is None:
-            return plain_buffer(nbytes)
-        memory.rows[self.rank][...] = 0  # touched by its owner first: it lies in memory near its core
-        entry: list[tuple[Buffer, SharedMemory]] = []
-
-        def release() -> None:
-            self._record(self._call("free", nbytes))
-            self._buffers.remove(entry[0])
-            memory.free()
-
-        buffer = Buffer(memory.rows[self.rank], shared=True, release=release)
-        entry.append((buffer, memory))
-        self._buffers.append(entry[0])
-        return buffer
+        return self._reducer.allocate(nbytes, lambda: self._barrier(self._call("free", nbytes)))
 
     def split(self, color: int | None, key: int = 0) -> Communicator | None:
         call = self._call("split")
@@ -349,35 +263,12 @@ class MpiCommunicator(Communicator):
     def close(self) -> None:
         if self._comm is None:
             return
-        for buffer, _ in list(self._buffers):
-            buffer.free()
+        self._reducer.free()
         self._world.queues.remove(self._queue)
-        if self._engine is not None:
-            self._engine.memory.free()
         for comm in (self._comm, self._mail, self._lanes):
             comm.Free()
         self._comm = None
 
     def describe(self) -> dict[str, Any]:
         facts = super().describe()
-        return (
-            facts | self._world.describe() | {"algorithm": self.algorithm, "shared_windows": self._engine is not None}
-        )
-
-
-class _NodeEngine:
-    """Channels and staging memory of a group whose ranks share a node."""
-
-    def __init__(self, memory: SharedMemory, rank: int) -> None:
-        self.memory = memory
-        self.calls = Channel([row[:CHANNEL_BYTES] for row in memory.rows], rank)
-        self.blocks = Channel([row[CHANNEL_BYTES : 2 * CHANNEL_BYTES] for row in memory.rows], rank)
-        self.stages = [row[2 * CHANNEL_BYTES :] for row in memory.rows]
-        self.common = memory.common
-
-
-def _compare(texts: list[bytes], call: Call) -> None:
-    if texts.count(texts[0]) != len(texts):
-        message = mismatch_message([text.rstrip(b"\0").decode(errors="replace") for text in texts], call.sequence)
-        if message:
-            raise MismatchError(message)
+        return facts | self._world.describe() | {"algorithm": self.algorithm, "shared_windows": self._reducer.windows}

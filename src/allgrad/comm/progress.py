@@ -18,9 +18,10 @@ from allgrad.comm.work import Work
 
 Steps = Iterator[None]
 
-# Asked this often, giving the core away in between, before a wait counts as long (about 0.2 ms).
-_QUICK_TRIES = 200
-_PATIENT_TRIES = 2000
+# So long a rank asks without pause, giving the core away in between; after that it sleeps between its questions.
+# A sleeper is run at once when it wakes, even beside programs that never sleep; one that gives its core away to them
+# gets it back milliseconds later.
+_QUICK_S = 300e-6
 _NAP_S = 50e-6
 _LOOK_AROUND_S = 0.25
 
@@ -46,22 +47,21 @@ class Watch(ABC):
 
 
 def wait_until(ready: Callable[[], bool], call: Callable[[], str], watch: Watch) -> None:
-    """Return once ``ready()``.  The core is given away in between: ranks may be more than cores."""
-    for _ in range(_QUICK_TRIES):
+    """Return once ``ready()``."""
+    if ready():
+        return
+    started = now = time.monotonic()
+    while now - started < _QUICK_S:
+        os.sched_yield()  # ranks may be more than cores
         if ready():
             return
-        os.sched_yield()
+        now = time.monotonic()
     text = call()
-    started = looked = time.monotonic()
-    tries = 0
+    looked = started
     watch.begin(text)
     while not ready():
         watch.push()
-        tries += 1
-        if tries < _PATIENT_TRIES:
-            os.sched_yield()
-        else:
-            time.sleep(_NAP_S)
+        time.sleep(_NAP_S)
         now = time.monotonic()
         if now - looked > _LOOK_AROUND_S:
             looked = now

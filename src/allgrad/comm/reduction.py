@@ -83,8 +83,7 @@ def fold(op: str, parts: Sequence[Array], outs: Sequence[Array], scale: float | 
         total = scratch[start:stop] if direct else scratch[: stop - start]
         if wide != dtype:
             total[...] = blocks[0]
-            for block in blocks[1:]:
-                ufunc(total, block.astype(wide), out=total)
+            accumulate(op, total, blocks[1:])
         elif len(blocks) > 1:
             ufunc(blocks[0], blocks[1], out=total)
             for block in blocks[2:]:
@@ -95,3 +94,10 @@ def fold(op: str, parts: Sequence[Array], outs: Sequence[Array], scale: float | 
             np.multiply(total, factor, out=total)
         for out in outs[1:] if direct else outs:
             out[start:stop] = total
+
+
+def accumulate(op: str, total: Array, parts: Sequence[Array]) -> None:
+    """``total = ((total ∘ p0) ∘ p1) ∘ ...``; ``total`` (n,) of the accumulator dtype of ``parts``."""
+    ufunc = UFUNCS[op]
+    for part in parts:
+        ufunc(total, part if part.dtype == total.dtype else part.astype(total.dtype), out=total)
