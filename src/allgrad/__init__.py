@@ -20,6 +20,7 @@ from allgrad import (
     nn,
     onnx,
     optim,
+    special,
     utils,
     xpu,
 )
@@ -384,11 +385,6 @@ from allgrad.functions.scatter_dim import (
 )
 from allgrad.functions.shape import (
     adjoint,
-    atleast_1d,
-    atleast_2d,
-    atleast_3d,
-    broadcast_shapes,
-    broadcast_tensors,
     broadcast_to,
     flatten,
     moveaxis,
@@ -404,6 +400,13 @@ from allgrad.functions.shape import (
     transpose,
     unflatten,
     unsqueeze,
+)
+from allgrad.functions.shape_broadcast import (
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    broadcast_shapes,
+    broadcast_tensors,
 )
 from allgrad.functions.shape_layout import (
     as_strided,
@@ -813,6 +816,7 @@ __all__ = [
     "slogdet",
     "softmax",
     "sort",
+    "special",
     "split",
     "split_with_sizes",
     "sqrt",

@@ -82,8 +82,14 @@ float64 = dtype("float64", np.float64, 2)
 
 ALL = (bool_, uint8, uint16, uint32, uint64, int8, int16, int32, int64, float16, bfloat16, float32, float64)
 _FROM_NP: dict[np.dtype[Any], dtype] = {d._np: d for d in ALL if d._np is not None}
-_BY_NAME = {d.name: d for d in ALL} | {"float": float32, "double": float64, "half": float16, "long": int64, "int": int32}
-_PYTHON = {bool: bool_, int: int64, float: float32}
+_BY_NAME = {d.name: d for d in ALL} | {
+    "float": float32,
+    "double": float64,
+    "half": float16,
+    "long": int64,
+    "int": int32,
+}
+_PYTHON = {bool: bool_, int: int64, float: float64}
 _default = float32
 
 
@@ -122,8 +128,6 @@ def to_dtype(what: Any) -> dtype:
         found = _BY_NAME.get(what.removeprefix("torch."))
         if found is not None:
             return found
-    if what is float:
-        return _default
     if what in _PYTHON:
         return _PYTHON[what]
     try:

@@ -9,6 +9,7 @@ import numpy as np
 from allgrad.autograd.inplace import apply_inplace
 from allgrad.autograd.record import apply
 from allgrad.errors import ArgumentError, DtypeError
+from allgrad.functions.creation import check_range
 from allgrad.functions.promote import as_tensor_like, floating
 from allgrad.ops import activation as a
 from allgrad.ops import activation_smooth as s
@@ -28,10 +29,19 @@ def _run(op: Op, input: Any, inplace: bool = False, *, whole: bool = False, **me
     return apply_inplace(op, input, (), meta) if inplace else apply(op, (input,), meta)
 
 
+def _no_bool(input: Any, name: str) -> Any:
+    input = as_tensor_like(input, f"{name}(): argument 'input'")
+    if input._a.dtype.kind == "b":
+        raise DtypeError(f"{name}() is not implemented for bool; try input.float()")
+    return floating(input)
+
+
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
     """``input`` limited to [min_val, max_val]; derivative 0 at both ends."""
     if min_val > max_val:
         raise ArgumentError(f"min_val cannot be greater than max_val, found {min_val} > {max_val}")
+    if int(min_val) < 0 and input._a.dtype.kind == "u":
+        raise DtypeError("cannot do hardtanh on an unsigned type with negative limits")
     return _run(a.hardtanh, input, inplace, whole=True, min_val=min_val, max_val=max_val)
 
 
@@ -47,6 +57,7 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
 
 def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Any:
     """``input`` above the threshold, else ``value``."""
+    check_range(value, as_tensor_like(input, "threshold(): argument 'input'")._a.dtype, wraps=False)
     return _run(a.threshold, input, inplace, whole=True, threshold=threshold, value=value)
 
 
@@ -113,12 +124,12 @@ def softplus(input: Any, beta: float = 1, threshold: float = 20) -> Any:
 
 def softsign(input: Any) -> Any:
     """``input / (1 + |input|)``; whole numbers become floating ones."""
-    return _run(s.softsign, floating(as_tensor_like(input, "softsign(): argument 'input'")))
+    return _run(s.softsign, _no_bool(input, "softsign"))
 
 
 def tanhshrink(input: Any) -> Any:
     """``input - tanh(input)``; whole numbers become floating ones."""
-    return _run(s.tanhshrink, floating(as_tensor_like(input, "tanhshrink(): argument 'input'")))
+    return _run(s.tanhshrink, _no_bool(input, "tanhshrink"))
 
 
 def logsigmoid(input: Any) -> Any:

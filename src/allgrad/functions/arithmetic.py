@@ -53,7 +53,7 @@ def scaled(other: Any, alpha: Any, *beside: Any) -> Any:
         )
     if isinstance(alpha, bool) and kind.category > 0:
         raise DtypeError("Boolean alpha only supported for Boolean results.")
-    return other * alpha if not isinstance(other, Variable) else binary(ops.mul, other, alpha)
+    return other * alpha if not isinstance(other, Variable) else binary(ops.mul, to(other, kind), alpha)
 
 
 def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
@@ -63,13 +63,18 @@ def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
     return into(binary(ops.add, input, other), out)
 
 
-def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
-    """``input - alpha * other``, broadcast."""
+def no_bools(input: Any, other: Any) -> None:
+    """Errors if one side of a subtraction is a bool."""
     if is_bool(input) or is_bool(other):
         raise DtypeError(
             "Subtraction, the `-` operator, with a bool tensor is not supported. "
             "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
         )
+
+
+def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
+    """``input - alpha * other``, broadcast."""
+    no_bools(input, other)
     if alpha != 1:
         other = scaled(other, alpha, input)
     return into(binary(ops.sub, input, other), out)
@@ -157,12 +162,12 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
             kind = input._a.dtype.kind
             if kind in "iub" and isinstance(exponent, float):
                 input = floating(input)
-            elif kind in "iu" and exponent < 0:
+            elif kind in "iub" and exponent < 0:
                 raise ArgumentError("Integers to negative integer powers are not allowed.")
             elif kind == "b":
                 return into(binary(ops.pow_, input, exponent), out)
             return into(apply(ops.pow_scalar, (input,), {"exponent": exponent}), out)
-    if is_bool(input) and is_bool(exponent):
+    if isinstance(exponent, Variable) and is_bool(input) and is_bool(exponent):
         raise DtypeError("pow() is not implemented for bool; try logical_or(input, ~exponent), which is the same")
     return into(binary(ops.pow_, input, exponent), out)
 
@@ -210,7 +215,11 @@ def relu(input: Any) -> Any:
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1, out: Any = None) -> Any:
     """``input + value * tensor1 * tensor2``, broadcast."""
     product = binary(ops.mul, tensor1, tensor2)
+    if is_bool(input) and is_bool(product):
+        raise DtypeError("addcmul() is not implemented for bool; try input.int()")
     if value != 1:
+        if isinstance(value, float) and result_dtype(input, product).category < 2:
+            value = int(value)  # as PyTorch rounds it here, where other functions refuse
         product = scaled(product, value, input)
     return into(binary(ops.add, input, product), out)
 

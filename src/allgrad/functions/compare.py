@@ -200,9 +200,9 @@ def bitwise_not(input: Any, *, out: Any = None) -> Any:
 
 def gcd(input: Any, other: Any, *, out: Any = None) -> Any:
     """Greatest common divisor."""
-    return _bits(ops.gcd, input, other, out, bools=False)
+    return _bits(ops.gcd, input, as_tensor_like(other, "gcd(): argument 'other'"), out, bools=False)
 
 
 def lcm(input: Any, other: Any, *, out: Any = None) -> Any:
     """Least common multiple."""
-    return _bits(ops.lcm, input, other, out, bools=False)
+    return _bits(ops.lcm, input, as_tensor_like(other, "lcm(): argument 'other'"), out, bools=False)

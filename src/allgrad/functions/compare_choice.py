@@ -81,6 +81,8 @@ def clamp(input: Any, min: Any = None, max: Any = None, *, out: Any = None) -> A
         if d.category == 0:
             raise DtypeError("clamp() is not implemented for bool; try input.int()")
         return into(apply(ops.clamp, (to(input, d),), {"min": _within(min, d), "max": _within(max, d)}), out)
+    if len(limits) == 2 and all(x._a.dtype.kind == "b" for x in (input, *limits) if isinstance(x, Variable)):
+        raise DtypeError("clamp() is not implemented for bool; try input.int()")
     values = promoted(input, *[as_tensor_like(x, "clamp(): argument 'min'") for x in limits])
     op = ops.clamp_between if len(limits) == 2 else ops.clamp_above if min is None else ops.clamp_below
     return into(apply(op, values, {}), out)

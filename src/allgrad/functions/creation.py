@@ -69,12 +69,12 @@ def number(x: Any) -> Any:
     raise DtypeError(f"expected a number, found {type(x).__name__}: {x!r}")
 
 
-def check_range(values: Any, kind: np.dtype[Any]) -> None:
-    """Errors if whole numbers do not fit an integer dtype; negative ones wrap in unsigned dtypes."""
+def check_range(values: Any, kind: np.dtype[Any], *, wraps: bool = True) -> None:
+    """Errors if whole numbers do not fit an integer dtype; negative ones wrap in unsigned dtypes if ``wraps``."""
     if kind.kind not in "iu" or np.size(values) == 0:
         return
     top = np.iinfo(kind).max
-    least = -top if kind.kind == "u" else np.iinfo(kind).min
+    least = -top if kind.kind == "u" and wraps else np.iinfo(kind).min
     low, high = np.min(values), np.max(values)
     if low < least or high > top:
         raise ArgumentError(

@@ -73,7 +73,12 @@ def heaviside(input: Any, values: Any, *, out: Any = None) -> Any:
 
 def ldexp(input: Any, other: Any, *, out: Any = None) -> Any:
     """``input * 2**other``."""
-    return into(mul(input, exp2(as_tensor_like(other, "ldexp(): argument 'other'"))), out)
+    input, other = _tensors(b.ldexp, input, other)
+    if input._a.dtype.kind in "iub" or other._a.dtype.kind not in "iub":
+        return into(mul(input, exp2(other)), out)
+    if other._a.dtype.kind == "b":
+        raise DtypeError("ldexp() is not implemented for bool exponents; try other.int()")
+    return into(apply(b.ldexp, (input, other), {}), out)
 
 
 def xlogy(input: Any, other: Any, *, out: Any = None) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from allgrad.ops.arithmetic import gate, where
+from allgrad.ops.arithmetic import gate, tie, where
 from allgrad.ops.op import op
 
 Array = Any
@@ -19,7 +19,9 @@ def hardtanh(x: Array, *, min_val: float = -1.0, max_val: float = 1.0) -> Array:
     return np.minimum(np.maximum(x, kind(min_val)), kind(max_val))
 
 
-hardtanh.pull(x=lambda g, x, *, min_val, max_val: gate(g, (x > min_val) & (x < max_val)))
+hardtanh.pull(
+    x=lambda g, x, *, min_val, max_val: gate(tie(g, x), ((x <= min_val) | (x >= max_val)) == False)  # noqa: E712 - nan passes
+)
 
 
 @op
@@ -30,7 +32,7 @@ def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> Array:
     return np.maximum(x, y) if 0 <= negative_slope <= 1 else np.where(x > 0, x, y)
 
 
-leaky_relu.pull(x=lambda g, x, *, negative_slope: leaky_gate(g, x > 0, slope=negative_slope))
+leaky_relu.pull(x=lambda g, x, *, negative_slope: leaky_gate(tie(g, x), x > 0, slope=negative_slope))
 
 
 @op
@@ -51,7 +53,7 @@ def threshold(x: Array, *, threshold: float, value: float) -> Array:
     return np.where(x <= threshold, x.dtype.type(value), x)
 
 
-threshold.pull(x=lambda g, x, *, threshold: gate(g, (x <= threshold) == False))  # noqa: E712 - nan passes
+threshold.pull(x=lambda g, x, *, threshold: gate(tie(g, x), (x <= threshold) == False))  # noqa: E712 - nan passes
 
 
 @op
@@ -61,7 +63,7 @@ def softshrink(x: Array, *, lambd: float = 0.5) -> Array:
     return x - np.minimum(np.maximum(x, kind(-lambd)), kind(lambd))
 
 
-softshrink.pull(x=lambda g, x, *, lambd: gate(g, ((x >= -lambd) & (x <= lambd)) == False))  # noqa: E712
+softshrink.pull(x=lambda g, x, *, lambd: gate(tie(g, x), ((x >= -lambd) & (x <= lambd)) == False))  # noqa: E712
 
 
 @op
@@ -70,7 +72,7 @@ def hardshrink(x: Array, *, lambd: float = 0.5) -> Array:
     return gate.forward(x, ~((x >= -lambd) & (x <= lambd)))
 
 
-hardshrink.pull(x=lambda g, x, *, lambd: gate(g, ((x >= -lambd) & (x <= lambd)) == False))  # noqa: E712
+hardshrink.pull(x=lambda g, x, *, lambd: gate(tie(g, x), ((x >= -lambd) & (x <= lambd)) == False))  # noqa: E712
 
 
 @op
@@ -84,7 +86,7 @@ def hardsigmoid(x: Array) -> Array:
     return y
 
 
-hardsigmoid.pull(x=lambda g, x: gate(g * (1 / 6), (x > -3) & (x < 3)))
+hardsigmoid.pull(x=lambda g, x: gate(tie(g, x) * (1 / 6), (x > -3) & (x < 3)))
 
 
 @op

@@ -312,7 +312,7 @@ def elu(x: Array, *, alpha: float = 1.0, scale: float = 1.0, input_scale: float 
 
 
 def _elu(g: Array, x: Array, *, alpha: float, scale: float, input_scale: float) -> Array:
-    curved = exp(gate(x, x <= 0) * input_scale) * (alpha * scale * input_scale)
+    curved = exp(gate(x, x < 0) * input_scale) * (alpha * scale * input_scale)
     return g * where(x <= 0, curved, scale)
 
 
@@ -339,4 +339,9 @@ def tanhshrink(x: Array) -> Array:
     return x - np.tanh(x)
 
 
-tanhshrink.pull(x=lambda g, x, out: g * ((x - out) * (x - out)))
+def _tanhshrink(g: Array, x: Array) -> Array:
+    t = tanh(x)
+    return g * (t * t)
+
+
+tanhshrink.pull(x=_tanhshrink)

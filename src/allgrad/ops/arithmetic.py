@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from allgrad.errors import ArgumentError
+from allgrad.errors import ArgumentError, DtypeError
 from allgrad.ops.op import op
 
 Array = Any
@@ -97,6 +97,18 @@ gate.pull(x=lambda g, mask: gate(g, mask))
 
 
 @op
+def tie(g: Array, x: Array) -> Array:
+    """``g`` itself, recorded as if it depended on ``x`` with derivative zero.
+
+    The gradient of a piecewise linear function is constant between its kinks: a second derivative is 0, no error.
+    """
+    return g
+
+
+tie.pull(g=lambda g: g, x=lambda g: zero_slope(g))
+
+
+@op
 def zero_slope(g: Array) -> Array:
     """Zeros of the shape of ``g``: the gradient of a function that is flat wherever it has a derivative."""
     return np.zeros_like(g)
@@ -123,6 +135,7 @@ def pow_scalar(x: Array, *, exponent: float) -> Array:
             return np.multiply(np.multiply(x, x), x)
         if exponent == -1:
             return np.reciprocal(x)
+        return np.power(x, x.dtype.type(exponent))
     return np.power(x, exponent)
 
 
@@ -164,7 +177,7 @@ def _pow_a(g: Array, a: Array, b: Array) -> Array:
 
 
 def _pow_b(g: Array, a: Array, b: Array, out: Array) -> Array:
-    moves = (a != 0) | (b < 0)
+    moves = ((a == 0) & (b >= 0)) == False  # noqa: E712
     return gate(g * (out * log(where(moves, a, 1.0))), moves)
 
 
@@ -226,12 +239,15 @@ def relu(x: Array) -> Array:
     return np.maximum(x, x.dtype.type(0))
 
 
-relu.pull(x=lambda g, out: gate(g, out > 0))
+relu.pull(x=lambda g, out: gate(tie(g, out), out != 0))
 
 
 def _whole_by_zero(a: Array, b: Array, name: str) -> None:
-    """Integers have no inf to stand for a division by zero."""
-    if np.result_type(a, b).kind in "iub" and not np.all(b):
+    """Integers have no inf to stand for a division by zero, bools no quotient at all."""
+    kind = np.result_type(a, b).kind
+    if kind == "b":
+        raise DtypeError(f"{name} is not implemented for bool; try x.int()")
+    if kind in "iu" and not np.all(b):
         raise ArgumentError(f"ZeroDivisionError: {name} of integers by zero; convert to floating point, x.float()")
 
 

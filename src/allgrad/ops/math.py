@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from allgrad.dtypes import finfo, from_np
 from allgrad.ops.arithmetic import where, zero_slope
 from allgrad.ops.op import op
 
@@ -95,7 +96,7 @@ def nan_to_num(
     """nan and infinities replaced: by 0 and the largest finite numbers unless given; derivative 0 there."""
     if x.dtype.kind in "iub":
         return np.array(x)
-    limits = np.finfo(x.dtype) if x.dtype.kind == "f" else np.finfo(np.float32)
+    limits = finfo(from_np(x.dtype))
     y = np.where(np.isnan(x), x.dtype.type(0.0 if nan is None else nan), x)
     y = np.where(x == np.inf, x.dtype.type(limits.max if posinf is None else posinf), y)
     return np.where(x == -np.inf, x.dtype.type(limits.min if neginf is None else neginf), y)
@@ -318,7 +319,7 @@ def logit(x: Array, *, eps: float | None = None) -> Array:
 
 
 def _logit(g: Array, x: Array, *, eps: float | None) -> Array:
-    slope = g / (x * (1 - x))
+    slope = g / ((x + 0.0) * (1 - x))  # -0 becomes 0: the slope at both ends is +inf
     if eps is None:
         return where((x >= 0) & (x <= 1), slope, float("nan"))
     return where((x >= eps) & (x <= 1 - eps), slope, 0.0)

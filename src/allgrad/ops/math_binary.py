@@ -68,7 +68,18 @@ def copysign(a: Array, b: Array) -> Array:
     return np.copysign(a, b)
 
 
-copysign.pull(a=lambda g, a, out: g * (sign(a) * sign(out)), b=lambda g: zero_slope(g))
+copysign.pull(a=lambda g, a, out: g * where(a == a, sign(a) * sign(out), a), b=lambda g: zero_slope(g))
+
+
+@op
+def ldexp(a: Array, b: Array) -> Array:
+    """``a * 2**b`` for whole numbers b."""
+    if a.dtype.kind != "f":
+        return np.ldexp(a.astype(np.float32), b).astype(a.dtype)
+    return np.ldexp(a, b)
+
+
+ldexp.pull(a=lambda g, b: ldexp(g, b))
 
 
 @op
@@ -79,7 +90,10 @@ def xlogy(a: Array, b: Array) -> Array:
     return np.where((a == 0) & ~np.isnan(b), y.dtype.type(0), y)
 
 
-xlogy.pull(a=lambda g, a, b: gate(g * log(b), a != 0), b=lambda g, a, b: g * (a / b))
+xlogy.pull(
+    a=lambda g, a, b: gate(g * log(b), ((a == 0) & (b <= 0)) == False),  # noqa: E712
+    b=lambda g, a, b: g * (a / b),
+)
 
 
 @op
@@ -90,7 +104,10 @@ def xlog1py(a: Array, b: Array) -> Array:
     return np.where((a == 0) & ~np.isnan(b), y.dtype.type(0), y)
 
 
-xlog1py.pull(a=lambda g, a, b: gate(g * log(b + 1), a != 0), b=lambda g, a, b: g * (a / (b + 1)))
+xlog1py.pull(
+    a=lambda g, a, b: gate(g * log(b + 1), ((a == 0) & (b <= -1)) == False),  # noqa: E712
+    b=lambda g, a, b: g * (a / (b + 1)),
+)
 
 
 @op

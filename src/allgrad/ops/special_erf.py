@@ -100,7 +100,7 @@ def erfcx64(x: Array) -> Array:
     out = np.empty_like(x)
     right = x > 0.46875
     out[right] = scaled_tail(x[right])
-    left = x[~right]
+    left = np.maximum(x[~right], -30.0)  # inf from -27 on, and no inf - inf before it
     coarse = np.trunc(left * 16.0) / 16.0
     out[~right] = np.exp(coarse * coarse) * np.exp((left - coarse) * (left + coarse)) * erfc64(left)
     return out

@@ -147,6 +147,7 @@ class ArithmeticMethods(Variable):
 
     def sub_(self, other: Any, *, alpha: Any = 1) -> Any:
         """``self -= alpha * other``."""
+        f.no_bools(self, other)
         return apply_inplace(ops.sub, self, (operand(self, other if alpha == 1 else f.scaled(other, alpha, self)),))
 
     def mul_(self, other: Any) -> Any:
@@ -167,7 +168,6 @@ class ArithmeticMethods(Variable):
     floor_divide_ = __ifloordiv__ = twin(f.floor_divide)
     remainder_ = __imod__ = twin(f.remainder)
     fmod_ = twin(f.fmod)
-    float_power_ = twin(f.float_power)
     addcmul_ = twin(f.addcmul)
     addcdiv_ = twin(f.addcdiv)
     lerp_ = twin(f.lerp)
@@ -180,6 +180,15 @@ class ArithmeticMethods(Variable):
         return replace(self, "pow_", f.pow, exponent)
 
     __ipow__ = pow_
+
+    def float_power_(self, exponent: Any) -> Any:
+        """``self **= exponent`` in double precision; self must be of it."""
+        if self._a.dtype != np.float64:
+            raise DtypeError(
+                f"the base given to float_power_ has dtype {self.dtype!r} but the operation's result requires dtype "  # type: ignore[attr-defined]
+                "torch.float64"
+            )
+        return replace(self, "float_power_", f.float_power, exponent)
 
     def neg_(self) -> Any:
         """``self = -self``, in place."""
