@@ -24,8 +24,8 @@ NAMES: dict[str, Any] = {
 ARRAYS = tuple(NAMES.values())
 
 
-def case(text: str) -> Case:
-    """The expression as a case of the sweep."""
+def case(text: str, dtype: str = "float64") -> Case:
+    """The expression as a case of the sweep, its float64 tensors in ``dtype``."""
     *statements, last = [part.strip() for part in text.split(";")]
     before = compile("\n".join(statements), text, "exec")
     value = compile(last, text, "eval")
@@ -35,7 +35,8 @@ def case(text: str) -> Case:
         exec(before, scope)
         return eval(value, scope)
 
-    return Case(text, call, ARRAYS)
+    arrays = tuple(a.astype(dtype) if a.dtype == np.float64 else a for a in ARRAYS)
+    return Case(text, call, arrays, rtol=1e-9 if dtype == "float64" else 1e-6 if dtype != "float16" else 1e-2)
 
 
 def lines(text: str) -> list[str]:

@@ -24,12 +24,18 @@ ALL = [
 ]
 
 
+DTYPES = ("float32", "int32", "bool", "int64", "float16", "uint8", "int16")
 DONE = {"value": 0, "first": 0, "second": 0, "error": 0, "wider": 0}
 
 
 @pytest.mark.parametrize("text", ALL)
 def test_parity(text: str) -> None:
     DONE[compare(case(text), torch)] += 1
+
+
+@pytest.mark.parametrize(("text", "dtype"), [(t, DTYPES[i % len(DTYPES)]) for i, t in enumerate(ALL)])
+def test_parity_in_other_dtypes(text: str, dtype: str) -> None:
+    compare(case(text, dtype), torch, grad=False)
 
 
 def test_the_sweep_compares_what_it_says() -> None:

@@ -371,7 +371,6 @@ from allgrad.functions.scatter import (
     scatter_reduce,
 )
 from allgrad.functions.scatter_dim import (
-    diagonal_scatter,
     index_add,
     index_copy,
     index_fill,
@@ -380,6 +379,9 @@ from allgrad.functions.scatter_dim import (
     masked_fill,
     masked_scatter,
     put,
+)
+from allgrad.functions.scatter_view import (
+    diagonal_scatter,
     select_scatter,
     slice_scatter,
 )

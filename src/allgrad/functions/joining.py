@@ -10,7 +10,8 @@ from allgrad.autograd.record import Variable, apply
 from allgrad.dtypes import from_np, promote_types
 from allgrad.errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
 from allgrad.functions.promote import into, to
-from allgrad.functions.shape import atleast_1d, atleast_2d, atleast_3d, dim_arg, tensor_arg
+from allgrad.functions.shape import dim_arg, tensor_arg
+from allgrad.functions.shape_broadcast import atleast_1d, atleast_2d, atleast_3d
 from allgrad.ops import shape as ops
 
 

@@ -7,19 +7,18 @@ from typing import Any
 import numpy as np
 
 from allgrad.autograd.explain import broadcast_shape
-from allgrad.autograd.inplace import apply_inplace
 from allgrad.autograd.record import Variable, apply, wrap
 from allgrad.dtypes import from_np
 from allgrad.errors import ArgumentError, DtypeError, IndexRangeError, ShapeError
 from allgrad.functions.dims import scalar_name
-from allgrad.functions.index import check_value_dtype, fit_value, indexed_shape, parse
+from allgrad.functions.index import check_value_dtype, fit_value, indexed_shape
 from allgrad.functions.index_dim import check_range, flat_places, index_arg, vector_arg
+from allgrad.functions.index_key import parse
 from allgrad.functions.promote import into, to
 from allgrad.functions.scatter import number_like, run, scatter_reduce
 from allgrad.functions.shape import dim_arg, tensor_arg
 from allgrad.ops import index as index_ops
 from allgrad.ops import index_dim as ops
-from allgrad.ops import layout as layout_ops
 from allgrad.ops.shape import expand, reshape, slice_
 
 Key = tuple[Any, ...]
@@ -237,64 +236,3 @@ def scattered_by_mask(input: Any, mask: Any, source: Any, inplace: bool) -> Any:
 def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
     """The elements of ``source``, in order, where ``mask`` is true."""
     return scattered_by_mask(input, mask, source, False)
-
-
-# -- the adjoints of views -----------------------------------------------------------------------------
-
-
-def _same_slice(src: Any, shape: tuple[int, ...]) -> None:
-    if src._a.shape != shape:
-        raise ShapeError(
-            "expected src to have a size equal to the slice of self. "
-            f"src size = {list(src._a.shape)}, slice size = {list(shape)}"
-        )
-
-
-def select_scatter(input: Any, src: Any, dim: int, index: int) -> Any:
-    """A copy of ``input`` with ``src`` as slice ``index`` of ``dim``."""
-    shape = input._a.shape
-    at = dim_arg(dim, len(shape))
-    if not shape or not -shape[at] <= index < shape[at]:
-        raise IndexRangeError(
-            f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {at}"
-        )
-    _same_slice(src, shape[:at] + shape[at + 1 :])
-    src = to(src, from_np(input._a.dtype))
-    return apply(index_ops.put_slice, (input, src), {"index": (slice(None),) * at + (int(index), ...)})
-
-
-def slice_scatter(
-    input: Any, src: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
-) -> Any:
-    """A copy of ``input`` with ``src`` in place of ``start:end:step`` of ``dim``."""
-    shape = input._a.shape
-    at = dim_arg(dim, len(shape))
-    if step <= 0:
-        raise ShapeError(f"slice step must be positive, found {step}")
-    lo, hi, _ = slice(start, end).indices(shape[at])
-    place = slice(lo, max(lo, hi), step)
-    _same_slice(src, shape[:at] + (len(range(lo, max(lo, hi), step)),) + shape[at + 1 :])
-    src = to(src, from_np(input._a.dtype))
-    return apply(index_ops.put_slice, (input, src), {"index": (slice(None),) * at + (place,)})
-
-
-def diagonal_scatter(input: Any, src: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
-    """A copy of ``input`` with ``src`` on the diagonals of ``dim1`` and ``dim2``."""
-    n = input._a.ndim
-    a, b = dim_arg(dim1, n), dim_arg(dim2, n)
-    meta = {"offset": int(offset), "dim1": a, "dim2": b}
-    _same_slice(src, layout_ops.diagonal.forward(input._a, **meta).shape)
-    return apply(layout_ops.diagonal_put, (input, to(src, from_np(input._a.dtype))), meta)
-
-
-def fill_diagonal(x: Any, fill_value: Any, wrap_around: bool) -> Any:
-    """``fill_diagonal_``: one number on the main diagonal of ``x``, in place."""
-    shape = x._a.shape
-    if len(shape) < 2:
-        raise ShapeError(f"dimensions must larger than 1, found {len(shape)}")
-    if len(shape) > 2 and len(set(shape)) > 1:
-        raise ShapeError(f"all dimensions of input must be of equal length, found {list(shape)}")
-    key: Key = (np.arange(min(shape)),) * len(shape)
-    if wrap_around and len(shape) == 2 and shape[0] > shape[1]:
-        key = np.unravel_index(np.arange(0, x._a.size, shape[1] + 1), shape)
-    return apply_inplace(index_ops.index_put, x, (number_like(x, fill_value),), {"key": key, "accumulate": False})

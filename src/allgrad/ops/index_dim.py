@@ -1,4 +1,4 @@
-"""Whole slices along one dimension, named by a vector of indices (none negative)."""
+"""Whole slices along one dimension, named by indices: as a rule a vector."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Array = Any
 
 @op
 def index_select(x: Array, index: Array, *, dim: int) -> Array:
-    """The slices of ``dim`` that ``index``, a vector, names."""
+    """The slices of ``dim`` that ``index`` names; the shape of ``index`` stands in the place of ``dim``."""
     return x.take(index, axis=dim)
 
 
@@ -42,7 +42,7 @@ def index_add(x: Array, source: Array, index: Array, *, dim: int) -> Array:
 
 def _write_index_add(y: Array, source: Array, index: Array, *, dim: int) -> None:
     if dim == 0:
-        add_rows(y, index, source)
+        add_rows(y, index.reshape(-1), source if index.ndim == 1 else source.reshape(index.size, *y.shape[1:]))
     else:
         add_at(y, (slice(None),) * dim + (index,), source)
 

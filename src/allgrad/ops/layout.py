@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -61,14 +62,22 @@ def _repeat_each(g: Array, x_shape: Shape, *, times: int, dim: int) -> Array:
 repeat_each.pull(x=_repeat_each)
 
 
+@lru_cache(maxsize=4)
+def lower(rows: int, cols: int, diagonal: int) -> Array:
+    """True on and below a diagonal; attention asks for the same one at every step."""
+    mask = np.tri(rows, cols, diagonal, dtype=bool)
+    mask.flags.writeable = False
+    return mask
+
+
 @op
 def tril(x: Array, *, diagonal: int = 0) -> Array:
     """Matrices with zeros above a diagonal."""
-    return np.tril(x, diagonal)
+    return np.where(lower(x.shape[-2], x.shape[-1], diagonal), x, x.dtype.type(0))
 
 
 def _write_tril(x: Array, *, diagonal: int = 0) -> None:
-    np.copyto(x, 0, where=~np.tri(x.shape[-2], x.shape[-1], diagonal, dtype=bool))
+    np.copyto(x, 0, where=~lower(x.shape[-2], x.shape[-1], diagonal))
 
 
 tril.write = _write_tril
@@ -78,11 +87,11 @@ tril.pull(x=lambda g, *, diagonal: tril(g, diagonal=diagonal))
 @op
 def triu(x: Array, *, diagonal: int = 0) -> Array:
     """Matrices with zeros below a diagonal."""
-    return np.triu(x, diagonal)
+    return np.where(lower(x.shape[-2], x.shape[-1], diagonal - 1), x.dtype.type(0), x)
 
 
 def _write_triu(x: Array, *, diagonal: int = 0) -> None:
-    np.copyto(x, 0, where=np.tri(x.shape[-2], x.shape[-1], diagonal - 1, dtype=bool))
+    np.copyto(x, 0, where=lower(x.shape[-2], x.shape[-1], diagonal - 1))
 
 
 triu.write = _write_triu

@@ -12,7 +12,7 @@ import numpy as np
 
 from allgrad.ops.arithmetic import cast
 from allgrad.ops.op import op
-from allgrad.ops.scatter_add import add_flat
+from allgrad.ops.scatter_add import add_flat, add_rows
 
 Array = Any
 
@@ -68,6 +68,10 @@ def scatter_add(x: Array, src: Array, index: Array, *, dim: int) -> Array:
 
 def _write_add(y: Array, src: Array, index: Array, *, dim: int) -> None:
     if not index.size:
+        return
+    if dim == 0 and index.ndim > 1 and index.shape[1:] == y.shape[1:] and not any(index.strides[1:]):
+        # The index of a row, expanded over the row: whole rows are added.
+        add_rows(y, index[(slice(None),) + (0,) * (index.ndim - 1)], np.broadcast_to(src, index.shape))
         return
     src = np.ascontiguousarray(np.broadcast_to(src, index.shape)).reshape(-1)
     if y.flags.c_contiguous:

@@ -10,6 +10,7 @@ from allgrad.functions import index_dim as pick
 from allgrad.functions import index_search as search
 from allgrad.functions import scatter as s
 from allgrad.functions import scatter_dim as d
+from allgrad.functions import scatter_view as v
 from allgrad.ops import index_dim as dim_ops
 from allgrad.ops import scatter as scatter_ops
 
@@ -40,7 +41,7 @@ class IndexMethods(Variable):
     scatter_add = s.scatter_add
     scatter_reduce = s.scatter_reduce
 
-    diagonal_scatter = d.diagonal_scatter
+    diagonal_scatter = v.diagonal_scatter
     index_add = d.index_add
     index_copy = d.index_copy
     index_fill = d.index_fill
@@ -49,8 +50,8 @@ class IndexMethods(Variable):
     masked_fill = d.masked_fill
     masked_scatter = d.masked_scatter
     put = d.put
-    select_scatter = d.select_scatter
-    slice_scatter = d.slice_scatter
+    select_scatter = v.select_scatter
+    slice_scatter = v.slice_scatter
 
     def scatter_(self, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Any:
         """``src`` (a Tensor or a number) written at ``index`` along ``dim``."""
@@ -62,7 +63,7 @@ class IndexMethods(Variable):
 
     def scatter_reduce_(self, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True) -> Any:
         """``src`` combined with what is at ``index`` along ``dim``."""
-        return self.copy_(s.scatter_reduce(self, dim, index, src, reduce, include_self=include_self))  # type: ignore[attr-defined]
+        return self.copy_(s.scatter_reduce(self.clone(), dim, index, src, reduce, include_self=include_self))  # type: ignore[attr-defined]
 
     def index_add_(self, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:
         """``alpha`` times slice i of ``source`` added to slice ``index[i]``."""
@@ -78,7 +79,7 @@ class IndexMethods(Variable):
 
     def index_reduce_(self, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True) -> Any:
         """Slices of ``source`` combined with the slices that ``index`` names."""
-        return self.copy_(d.index_reduce(self, dim, index, source, reduce, include_self=include_self))  # type: ignore[attr-defined]
+        return self.copy_(d.index_reduce(self.clone(), dim, index, source, reduce, include_self=include_self))  # type: ignore[attr-defined]
 
     def index_put_(self, indices: Any, values: Any, accumulate: bool = False) -> Any:
         """``values`` written, or added, at a tuple of index tensors or masks."""
@@ -98,4 +99,4 @@ class IndexMethods(Variable):
 
     def fill_diagonal_(self, fill_value: Any, wrap: bool = False) -> Any:
         """One number on the main diagonal; ``wrap`` goes on below a tall matrix after a gap of one row."""
-        return d.fill_diagonal(self, fill_value, wrap)
+        return v.fill_diagonal(self, fill_value, wrap)
