@@ -9,7 +9,7 @@ import numpy as np
 from allgrad.autograd.node import Node
 from allgrad.autograd.value import Variable, wrap
 from allgrad.context import ctx
-from allgrad.errors import GradientError, InplaceError
+from allgrad.errors import DtypeError, GradientError, InplaceError
 
 Array = np.ndarray[Any, Any]
 
@@ -96,7 +96,7 @@ class Packed:
         """The array again."""
         found = self.unpack_hook(self.held)
         if not isinstance(found, Variable):
-            raise GradientError(
+            raise DtypeError(
                 "Output of saved tensor unpack_hook expected to be a Tensor but got result of type "
                 f"{type(found).__name__}"
             )

@@ -137,12 +137,12 @@ class Walk:
         if op is pick:
             self._to_slot(node, g)
             return
-        if node.saved is FREED or node.versions:
-            node.check_alive()
         if op is slice_ and type(g) is np.ndarray and not node.post_hooks and not ctx.anomaly:
             self._add_slice(parents[0], node.meta["index"], g)
             return
         try:
+            if node.saved is FREED or node.versions:
+                node.check_alive()
             results = pull(node, g, self.create_graph, self.needed)
         except Exception as error:
             failing_forward(node, error)
