@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from allgrad.dtypes import int64
 from allgrad.errors import ArgumentError
 from allgrad.functions.creation import empty, ones, tensor, zeros
-from allgrad.dtypes import int64
 from allgrad.nn import functional as F
 from allgrad.nn import init
 from allgrad.nn.modules.module import Module

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 from allgrad.errors import ArgumentError, ShapeError
 from allgrad.functions.creation import empty
 from allgrad.nn import functional as F
