@@ -453,7 +453,7 @@ VIEWS = lines("""
     y.detach().fill_diagonal_(5)
     v.detach().fill_diagonal_(5)
     x.masked_fill_(b, 1)
-    x.index_add_(0, I(0), x[:1])
+    x.index_add_(0, I(0), y[0][:1])
     x.detach().clone().resize_(2, 2)
     x.detach().clone().resize_(20).shape
     x.resize_(2, 2)

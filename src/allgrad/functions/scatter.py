@@ -20,8 +20,14 @@ from allgrad.ops.shape import reshape, slice_
 
 
 def run(op: Op, x: Any, others: tuple[Any, ...], meta: dict[str, Any], inplace: bool) -> Any:
-    """``op(x, *others)``, in the memory of ``x`` if wanted."""
-    return apply_inplace(op, x, others, meta) if inplace else apply(op, (x, *others), meta)
+    """``op(x, *others)``, in the memory of ``x`` if wanted; others that may lie there too are copied first."""
+    if not inplace:
+        return apply(op, (x, *others), meta)
+    apart = tuple(
+        o.clone() if isinstance(o, Variable) and np.may_share_memory(o._a, x._a) else o  # type: ignore[attr-defined]
+        for o in others
+    )
+    return apply_inplace(op, x, apart, meta)
 
 
 def number_like(x: Any, value: Any) -> Any:
