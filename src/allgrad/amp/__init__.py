@@ -18,7 +18,9 @@ from allgrad.errors import ArgumentError, UnsupportedError
 class autocast:
     """A context and decorator that leaves dtypes alone."""
 
-    def __init__(self, device_type: str = "cuda", dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None) -> None:  # fmt: skip
+    def __init__(
+        self, device_type: str = "cuda", dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None
+    ) -> None:
         if not isinstance(device_type, str):
             raise ArgumentError(f"Expected `device_type` of type `str`, got: `{type(device_type)}`")
         if enabled and device_type == "cpu":

@@ -156,7 +156,9 @@ def _kaiming_std(tensor: Any, a: float, mode: str, nonlinearity: str) -> float:
     return calculate_gain(nonlinearity, a) / math.sqrt(_fans(tensor)[modes[mode.lower()]])
 
 
-def kaiming_uniform_(tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None) -> Any:  # fmt: skip
+def kaiming_uniform_(
+    tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+) -> Any:
     """Uniform on ±gain·sqrt(3 / fan)."""
     if 0 in tensor._a.shape:
         warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=2)
@@ -165,7 +167,9 @@ def kaiming_uniform_(tensor: Any, a: float = 0, mode: str = "fan_in", nonlineari
     return uniform_(tensor, -bound, bound, generator)
 
 
-def kaiming_normal_(tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None) -> Any:  # fmt: skip
+def kaiming_normal_(
+    tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+) -> Any:
     """Normal with std gain / sqrt(fan)."""
     if 0 in tensor._a.shape:
         warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=2)

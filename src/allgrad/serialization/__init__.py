@@ -30,7 +30,15 @@ def save(
         raise ArgumentError(f"save needs a path or a file opened for binary writing, found {type(f).__name__}")
 
 
-def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights_only: bool | None = None, mmap: bool | None = None, **pickle_load_args: Any) -> Any:  # fmt: skip
+def load(
+    f: Any,
+    map_location: Any = None,
+    pickle_module: Any = None,
+    *,
+    weights_only: bool | None = None,
+    mmap: bool | None = None,
+    **pickle_load_args: Any,
+) -> Any:
     """What ``save`` wrote; a safetensors file of anybody's as a dict of Tensors.  Never runs code.
 
     CheckpointError saying what is wrong with a damaged or foreign file; nothing is believed that its digest does not cover.

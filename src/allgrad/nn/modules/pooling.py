@@ -55,7 +55,14 @@ class MaxPool3d(_MaxPool):
 class AvgPool1d(Module):
     """Mean of each window: (batch, channels, length)."""
 
-    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True) -> None:  # fmt: skip
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
         super().__init__()
         one = lambda x: x if isinstance(x, tuple) else (x,)
         self.kernel_size = one(kernel_size)
