@@ -12,14 +12,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import op_samples
-from op_samples import Sample
 
 import allgrad
+import op_samples
 from allgrad.autograd import grad
 from allgrad.autograd.pulling import pull
 from allgrad.autograd.record import Variable, apply, wrap
 from allgrad.ops.op import TABLE, Op
+from op_samples import Sample
 
 Array = np.ndarray[Any, Any]
 STEP = 1e-5  # of central differences in float64: truncation 1e-10, round-off 1e-11 relative

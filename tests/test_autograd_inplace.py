@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import inplace_matrix as matrix
 import numpy as np
 import pytest
 
 import allgrad as ag
+import inplace_matrix as matrix
 from allgrad.errors import InplaceError
 
 

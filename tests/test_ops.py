@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from op_harness import (
     array_pull,
     broadcast_variants,

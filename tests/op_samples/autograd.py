@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from op_samples import Sample
 
 from allgrad.ops.op import TABLE
+from op_samples import Sample
 
 rng = np.random.default_rng(7)
 x = rng.standard_normal((3, 4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from op_samples import Sample
 
 rng = np.random.default_rng(3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,12 @@ def _root(t: Any, i: int) -> Any:
     return root
 
 
+def _check_types(gradients: Sequence[Any]) -> None:
+    for g in gradients:
+        if g is not None and not isinstance(g, Variable):
+            raise DtypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
+
+
 def _seed(t: Any, g: Any, create_graph: bool) -> Any:
     """The gradient to start from: given, or one for a scalar."""
     if g is None:
@@ -38,8 +45,6 @@ def _seed(t: Any, g: Any, create_graph: bool) -> Any:
             )
         g = np.ones(t._a.shape, t._a.dtype)
         return wrap(g) if create_graph else g
-    if not isinstance(g, Variable):
-        raise DtypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
     if g._a.shape != t._a.shape:
         raise ShapeError(
             f"Mismatch in shape: grad_output has a shape of {list(g._a.shape)} and output {list(t._a.shape)}"
@@ -65,6 +70,7 @@ def backward(
     roots_of = _sequence(tensors)
     given = grad_variables if grad_tensors is None else grad_tensors
     seeds: Sequence[Any] = (None,) * len(roots_of) if given is None else _sequence(given)
+    _check_types(seeds)
     if len(seeds) != len(roots_of):
         raise GradientError(f"got {len(roots_of)} tensors and {len(seeds)} gradients")
     roots = [_root(t, i) for i, t in enumerate(roots_of)]
@@ -76,15 +82,11 @@ def backward(
         if not wanted:
             raise GradientError("`inputs` argument to `backward()` cannot be empty.")
         stops = {_asked(t) for t in wanted}
-    walk = Walk(create_graph=create_graph, retain_graph=retain, stops=stops, accumulate=True)
-    found = walk.run(roots, gradients)
-    if inputs is not None:
         for t in wanted:
-            e = edge(t) if isinstance(t, Variable) else None
-            if isinstance(e, Node) and e in found and (e.retained is None or e.retained() is not t):
-                g = found[e]
-                new = g if isinstance(g, Variable) else wrap(np.array(g))
-                t._grad = new if t._grad is None else t._grad + new
+            if isinstance(t, Variable) and t._node is not None:
+                t._node.retained = weakref.ref(t)  # from now on it keeps its gradient, as after retain_grad()
+    walk = Walk(create_graph=create_graph, retain_graph=retain, stops=stops, accumulate=True)
+    walk.run(roots, gradients)
 
 
 def _asked(t: Any) -> Any:
@@ -120,6 +122,7 @@ def grad(
     allow_unused = materialize_grads if allow_unused is None else allow_unused
     outs, ins = _sequence(outputs), _sequence(inputs)
     seeds = (None,) * len(outs) if grad_outputs is None else _sequence(grad_outputs)
+    _check_types(seeds)
     if len(seeds) != len(outs):
         raise GradientError(f"got {len(outs)} tensors and {len(seeds)} gradients")
     if is_grads_batched:
