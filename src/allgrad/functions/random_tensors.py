@@ -181,7 +181,7 @@ def normal(
 @op
 def bernoulli_draw(p: Any, *, drawn: Any) -> Any:
     """``drawn``, zeros and ones that came from chances p; its derivative is zero."""
-    return drawn
+    return np.array(drawn, p.dtype)
 
 
 bernoulli_draw.pull(p=lambda g: g * 0)
