@@ -103,6 +103,23 @@ def test_a_killed_launcher_takes_the_job_with_it(tmp_path: Path, how: str) -> No
     wait_until_gone(str(tmp_path))
 
 
+def test_launcher_and_mpirun_killed_at_once(tmp_path: Path) -> None:
+    """Nobody is left who could end the ranks, and without MPI they would not notice: Linux kills them for us."""
+    launcher()
+    program = tmp_path / "program.py"
+    program.write_text("import os, time\nopen('ready-' + os.environ['RANK'], 'w')\ntime.sleep(60)\n")
+    job = start(tmp_path, "run", "-n", "2", str(program))
+    while not all((tmp_path / f"ready-{rank}").exists() for rank in range(2)):
+        assert job.poll() is None, job.communicate()
+        time.sleep(0.01)
+    children = Path(f"/proc/{job.pid}/task/{job.pid}/children")
+    mpirun = int(children.read_text().split()[0])
+    job.kill()
+    os.kill(mpirun, signal.SIGKILL)
+    finish(job)
+    wait_until_gone(str(tmp_path))
+
+
 def test_a_child_of_a_rank_is_ended_with_the_job(tmp_path: Path) -> None:
     job = start_job(tmp_path, "leaves a child")
     ended = finish(job)

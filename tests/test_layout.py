@@ -18,7 +18,7 @@ FLOORS = (
     ("errors", "dtypes", "context", "random", "printing"),
     ("ops", "comm"),
     ("autograd",),
-    ("functions", "tensor", "linalg"),
+    ("functions", "tensor", "linalg", "special"),
     ("nn", "optim", "utils", "func"),
     # nn.parallel is where PyTorch users look for what lives in distributed: a door, which nn itself does not open.
     ("distributed", "checkpoint", "nn.parallel"),

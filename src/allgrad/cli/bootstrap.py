@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,6 +28,7 @@ LOG_DIR = "ALLGRAD_LOG_DIR"
 TAG_OUTPUT = "ALLGRAD_TAG_OUTPUT"
 
 LEAVE_PATIENCE_S = 1.0  # how long a rank that leaves by sys.exit(code) waits for the others to leave too
+DRAIN_S = 0.2  # MPICH ends the job without passing on what was written just before
 PR_SET_PDEATHSIG = 1
 
 
@@ -51,10 +53,9 @@ def main(words: list[str]) -> None:
         set_variables(launch)
         program = Program.parse(words)
         program.enter()
-        ended_normally: list[bool] = []
         if job and launch.rank == 0:
-            # Registered first, so it runs last: after whatever the program registers itself.
-            atexit.register(lambda: job.finish() if ended_normally else None)
+            # Registered first, so it runs last, after whatever the program registers; a bad end never comes here.
+            atexit.register(job.finish)
         loaded = program.load()
         sys.modules["__main__"] = loaded.namespace()
         loaded.run(sys.modules["__main__"])
@@ -68,7 +69,6 @@ def main(words: list[str]) -> None:
         end_job(launch, job, 128 + signal.SIGINT, format_failure(interrupt))
     except BaseException as error:
         end_job(launch, job, 1, format_failure(error))
-    ended_normally.append(True)
 
 
 def check_promise(launch: Launch) -> None:
@@ -156,6 +156,8 @@ def end_job(launch: Launch, job: Job | None, code: int, text: str) -> NoReturn:
         sys.stderr.write(text)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
+    if not recorded:
+        time.sleep(DRAIN_S)
     # Never imported here: a world exists only if the program made one.
     mpi = sys.modules.get("mpi4py.MPI")
     if mpi is not None and mpi.Is_initialized() and not mpi.Is_finalized():
