@@ -7,7 +7,7 @@ of derivation never leaves this file:
     conv_input_grad(y, w) (n, o, *out), w                     -> (n, c, *in)      also: transposed convolution
     conv_weight_grad(x,y) x, (n, o, *out)                     -> (o, c/groups, *kernel)
 
-Settings are tuples, one entry per spatial axis.  How the numbers are computed is in ``conv_columns``.
+Settings are tuples, one entry per spatial axis.  How the numbers are computed is in ``conv_compute``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from allgrad.ops.conv_columns import Geometry, input_grad, product, weight_grad
+from allgrad.ops.conv_columns import convolution_taps
+from allgrad.ops.conv_compute import correlate, input_grad, weight_grad
 from allgrad.ops.op import op
 from allgrad.ops.shape import expand
 
@@ -29,8 +30,9 @@ def conv(
     x: Array, weight: Array, bias: Array = None, *, stride: Ints, padding: Ints, dilation: Ints, groups: int
 ) -> Array:
     """Cross-correlation, as every library calls it: (n, c, *in), (o, c/groups, *kernel), (o,) -> (n, o, *out)."""
-    geometry = Geometry(x.shape[2:], weight.shape[2:], stride, padding, dilation, groups)
-    return product(x, weight, bias, geometry)
+    return correlate(
+        x, weight, bias, convolution_taps(x.shape[2:], weight.shape[2:], stride, padding, dilation), groups
+    )
 
 
 @op
@@ -46,7 +48,7 @@ def conv_input_grad(
     groups: int,
 ) -> Array:
     """The adjoint of ``conv`` in its input, plus a bias per channel: -> (n, c, *size)."""
-    return input_grad(y, weight, bias, Geometry(size, weight.shape[2:], stride, padding, dilation, groups))
+    return input_grad(y, weight, bias, convolution_taps(size, weight.shape[2:], stride, padding, dilation), groups)
 
 
 @op
@@ -54,7 +56,7 @@ def conv_weight_grad(
     x: Array, y: Array, *, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
 ) -> Array:
     """The adjoint of ``conv`` in its weight: -> (o, c/groups, *kernel)."""
-    return weight_grad(x, y, Geometry(x.shape[2:], kernel, stride, padding, dilation, groups))
+    return weight_grad(x, y, kernel, convolution_taps(x.shape[2:], kernel, stride, padding, dilation), groups)
 
 
 @op

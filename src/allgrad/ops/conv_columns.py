@@ -1,196 +1,158 @@
-"""How a convolution is computed: columns of the input against the weight, one product per block of images.
+"""Where the taps of a convolution fall, and the columns that turn it into products.
 
-A column holds what one output element sees: (c * kernel taps).  Columns of all images at once would be
-``taps`` times the input, far outside the cache, so a block of images at a time goes through one reused buffer.
+Columns are made over all spatial axes but the first: a column holds what one output element sees in one row of
+taps.  The taps along the first axis are then rows of the same columns, further down, so they need no copies:
+``kernel[0]`` products read one buffer at different offsets.  Against columns over all taps that is a third of the
+copying for a 3 x 3 kernel, and the whole costs little more than its products.
 """
 
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+Array = Any
 Ints = tuple[int, ...]
 
-BLOCK = 1 << 17
-"""Elements of a column buffer: 512 KiB of float32, half of a common L2 cache."""
+BLOCK = 3 << 16
+"""Elements of a column buffer: 768 KiB of float32, most of a common L2 cache."""
+KEPT_BYTES = 32 << 20
+"""Column buffers that a thread keeps for the next call of the same shape; beyond this all are dropped."""
 
 
 @dataclass(frozen=True)
-class Geometry:
-    """Where the taps of a convolution fall: sizes are those of the spatial axes."""
+class Taps:
+    """Tap ``t`` of output element ``o`` reads input element ``start + o * stride + t * dilation`` on each axis.
+
+    What lies outside ``size`` reads as zero; padding before the first element is a negative start.
+    """
 
     size: Ints
     kernel: Ints
+    start: Ints
     stride: Ints
-    padding: Ints
     dilation: Ints
-    groups: int
-
-    @property
-    def out(self) -> Ints:
-        """Output sizes."""
-        return tuple(
-            (n + 2 * p - d * (k - 1) - 1) // s + 1
-            for n, k, s, p, d in zip(self.size, self.kernel, self.stride, self.padding, self.dilation)
-        )
-
-    @property
-    def padded(self) -> Ints:
-        """Input sizes with the padding of both sides."""
-        return tuple(n + 2 * p for n, p in zip(self.size, self.padding))
+    out: Ints
 
     @property
     def pointwise(self) -> bool:
-        """Whether each output element sees one position, and each position is seen once: a plain product."""
-        return all(k == 1 for k in self.kernel) and all(s == 1 for s in self.stride) and not any(self.padding)
+        """Whether input and output elements correspond one to one: the convolution is a plain product."""
+        return self.size == self.out and all(k == 1 and s == 0 for k, s in zip(self.kernel, self.start))
 
-    @property
-    def inner(self) -> tuple[slice, ...]:
-        """The input inside its padded buffer."""
-        return (slice(None), slice(None), *(slice(p, p + n) for p, n in zip(self.padding, self.size)))
-
-    def tap(self, at: Ints) -> tuple[slice, ...]:
-        """The positions of the padded input that one tap of the kernel meets, one per output element."""
-        starts = (i * d for i, d in zip(at, self.dilation))
-        return (
-            slice(None),
-            slice(None),
-            *(slice(a, a + s * (n - 1) + 1, s) for a, s, n in zip(starts, self.stride, self.out)),
+    def widened(self) -> Taps:
+        """The same with a first axis of length one, so that columns run over all the others."""
+        return Taps(
+            (1, *self.size), (1, *self.kernel), (0, *self.start), (1, *self.stride), (1, *self.dilation), (1, *self.out)
         )
 
-    def windows(self, padded: Array) -> Array:
-        """A view: (n, c, *padded) -> (n, c, *kernel, *out)."""
-        n, c = padded.shape[:2]
-        steps = padded.strides[2:]
-        return np.lib.stride_tricks.as_strided(
-            padded,
-            (n, c, *self.kernel, *self.out),
-            (
-                *padded.strides[:2],
-                *(d * step for d, step in zip(self.dilation, steps)),
-                *(s * step for s, step in zip(self.stride, steps)),
-            ),
-            writeable=False,
+    def rows(self, first: int, last: int) -> Taps:
+        """The part that makes output rows ``first`` to ``last`` of the first axis."""
+        start = self.start[0] + first * self.stride[0]
+        return Taps(
+            self.size, self.kernel, (start, *self.start[1:]), self.stride, self.dilation, (last - first, *self.out[1:])
         )
 
-    def block(self, channels: int) -> int:
-        """Images per block."""
-        return max(1, BLOCK // max(1, channels * math.prod(self.kernel) * math.prod(self.out)))
+
+def convolution_taps(size: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints) -> Taps:
+    """The taps of a convolution with symmetric padding."""
+    out = tuple(
+        (n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(size, kernel, stride, padding, dilation)
+    )
+    return Taps(tuple(size), tuple(kernel), tuple(-p for p in padding), tuple(stride), tuple(dilation), out)
+
+
+def overlap(first: int, step: int, count: int, size: int) -> tuple[slice, slice]:
+    """Which of ``first + step * i``, i < count, lie in [0, size): (slice of i, slice of the places)."""
+    low = max(0, -(first // step)) if first < 0 else 0
+    high = min(count, (size - 1 - first) // step + 1)
+    if high <= low:
+        return slice(0, 0), slice(0, 0)
+    return slice(low, high), slice(first + low * step, first + (high - 1) * step + 1, step)
 
 
 class Columns:
-    """The columns of one block of images after another, in one buffer: (images, groups, c/groups * taps, out)."""
+    """The columns of one block of images after another, in one buffer.
 
-    def __init__(self, x: Array, geometry: Geometry) -> None:
-        self.x, self.geometry = x, geometry
-        n, c = x.shape[:2]
-        self.images = min(n, geometry.block(c))
-        self.padded = np.zeros((self.images, c, *geometry.padded), x.dtype) if any(geometry.padding) else None
-        self.buffer = np.empty((self.images, c, *geometry.kernel, *geometry.out), x.dtype)
+    ``buffer`` is (images, c, *kernel[1:], phases, rows, *out[1:]): rows of the input that lie a stride apart follow
+    each other, so the taps of one row of the kernel are a contiguous range whatever the stride.
+    """
 
-    def __call__(self, start: int) -> Array:
-        geometry = self.geometry
-        block = self.x[start : start + self.images]
-        if self.padded is not None:
-            padded = self.padded[: len(block)]
-            padded[geometry.inner] = block
-            block = padded
-        columns = self.buffer[: len(block)]
-        np.copyto(columns, geometry.windows(block))
-        return columns.reshape(len(block), geometry.groups, -1, math.prod(geometry.out))
+    def __init__(self, taps: Taps, images: int, channels: int, groups: int, dtype: Any) -> None:
+        self.taps, self.groups = taps, groups
+        reach = [i * taps.dilation[0] for i in range(taps.kernel[0])]
+        self.phases = sorted({r % taps.stride[0] for r in reach})
+        self.at = [(self.phases.index(r % taps.stride[0]), r // taps.stride[0]) for r in reach]
+        self.count = max(at for _, at in self.at) + taps.out[0]
+        self.width = math.prod(taps.out[1:])
+        shape = (images, channels, *taps.kernel[1:], len(self.phases), self.count, *taps.out[1:])
+        # Zeros beyond the border of the other axes are written once; every block leaves them alone.
+        self.buffer: Array = np.zeros(shape, dtype)
+        self.moves = list(self._moves())
 
+    def _moves(self) -> Iterator[tuple[Any, Any]]:
+        """(place in the buffer, place in the images) of every copy."""
+        taps = self.taps
+        rest = range(1, len(taps.size))
+        rows = [overlap(taps.start[0] + phase, taps.stride[0], self.count, taps.size[0]) for phase in self.phases]
+        for tap in product(*(range(taps.kernel[a]) for a in rest)):
+            spans = [
+                overlap(taps.start[a] + t * taps.dilation[a], taps.stride[a], taps.out[a], taps.size[a])
+                for a, t in zip(rest, tap)
+            ]
+            for phase, (to, origin) in enumerate(rows):
+                yield (
+                    (slice(None), slice(None), *tap, phase, to, *(s[0] for s in spans)),
+                    (slice(None), slice(None), origin, *(s[1] for s in spans)),
+                )
 
-def _wide(*arrays: Any) -> list[Any]:
-    """Half precision in float32, where there are products; the rest unchanged."""
-    return [a.astype(np.float32) if a is not None and a.dtype.itemsize == 2 else a for a in arrays]
-
-
-def product(x: Array, weight: Array, bias: Any, geometry: Geometry) -> Array:
-    """The convolution: (n, c, *size), (o, c/groups, *kernel), (o,) -> (n, o, *out)."""
-    dtype = x.dtype
-    x, weight, bias = _wide(x, weight, bias)
-    n, o = x.shape[0], weight.shape[0]
-    y = np.empty((n, o, *geometry.out), x.dtype)
-    if y.size:
-        rows = weight.reshape(geometry.groups, o // geometry.groups, -1)
-        target = y.reshape(n, geometry.groups, o // geometry.groups, -1)
-        if geometry.pointwise:
-            np.matmul(rows, x.reshape(n, geometry.groups, rows.shape[2], -1), out=target)
-            if bias is not None:
-                y += bias.reshape(-1, *(1,) * len(geometry.size))
-        else:
-            columns = Columns(x, geometry)
-            for start in range(0, n, columns.images):
-                part = target[start : start + columns.images]
-                np.matmul(rows, columns(start), out=part)
-                if bias is not None:
-                    part += bias.reshape(geometry.groups, -1, 1)
-    return y if y.dtype == dtype else y.astype(dtype)
+    def fill(self, images: Array) -> list[Array]:
+        """The columns of ``images``, per tap of the first axis: (images, groups, c/groups * taps, out elements)."""
+        used = self.buffer[: len(images)]
+        for to, origin in self.moves:
+            used[to] = images[origin]
+        flat = used.reshape(len(images), self.groups, -1, len(self.phases), self.count * self.width)
+        length = self.taps.out[0] * self.width
+        return [flat[:, :, :, phase, at * self.width : at * self.width + length] for phase, at in self.at]
 
 
-def input_grad(y: Array, weight: Array, bias: Any, geometry: Geometry) -> Array:
-    """The adjoint in the input: (n, o, *out), (o, c/groups, *kernel) -> (n, c, *size); plus a bias per channel."""
-    dtype = y.dtype
-    y, weight, bias = _wide(y, weight, bias)
-    groups = geometry.groups
-    n, o = y.shape[:2]
-    c = weight.shape[1] * groups
-    rows = weight.reshape(groups, o // groups, -1).swapaxes(1, 2)
-    x = np.zeros((n, c, *geometry.size), y.dtype)
-    if x.size and y.size:
-        _scatter(x, y, rows, geometry)
-    if bias is not None:
-        x += bias.reshape(-1, *(1,) * len(geometry.size))
-    return x if x.dtype == dtype else x.astype(dtype)
+class _Kept(threading.local):
+    """Column buffers by what they are for.  One thread's, because virtual ranks are threads."""
+
+    def __init__(self) -> None:
+        self.columns: dict[Any, Columns] = {}
+        self.bytes = 0
 
 
-def _scatter(x: Array, y: Array, rows: Array, geometry: Geometry) -> None:
-    """Add to ``x``, tap by tap, what each tap of the weight makes of ``y``."""
-    groups = geometry.groups
-    n, c = x.shape[:2]
-    flat = y.reshape(n, groups, rows.shape[2], -1)
-    if geometry.pointwise:
-        np.matmul(rows, flat, out=x.reshape(n, groups, rows.shape[1], -1))
-        return
-    images = min(n, geometry.block(c))
-    columns = np.empty((images, groups, rows.shape[1], flat.shape[-1]), y.dtype)
-    padded = np.empty((images, c, *geometry.padded), y.dtype) if any(geometry.padding) else None
-    for start in range(0, n, images):
-        count = min(images, n - start)
-        np.matmul(rows, flat[start : start + count], out=columns[:count])
-        taps = columns[:count].reshape(count, c, *geometry.kernel, *geometry.out)
-        if padded is None:
-            target = x[start : start + count]
-        else:
-            target = padded[:count]
-            target.fill(0)
-        for at in np.ndindex(geometry.kernel):
-            target[geometry.tap(at)] += taps[(slice(None), slice(None), *at)]
-        if padded is not None:
-            x[start : start + count] = target[geometry.inner]
+_kept = _Kept()
 
 
-def weight_grad(x: Array, y: Array, geometry: Geometry) -> Array:
-    """The adjoint in the weight: (n, c, *size), (n, o, *out) -> (o, c/groups, *kernel)."""
-    dtype = x.dtype
-    x, y = _wide(x, y)
-    groups = geometry.groups
-    n, c = x.shape[:2]
-    o = y.shape[1]
-    shape = (o, c // groups, *geometry.kernel)
-    total = np.zeros((groups, o // groups, math.prod(shape[1:])), x.dtype)
-    if total.size and y.size:
-        flat = y.reshape(n, groups, o // groups, -1)
-        if geometry.pointwise:
-            total += np.matmul(flat, x.reshape(n, groups, c // groups, -1).swapaxes(2, 3)).sum(0)
-        else:
-            columns = Columns(x, geometry)
-            for start in range(0, n, columns.images):
-                found = columns(start)
-                total += np.matmul(flat[start : start + len(found)], found.swapaxes(2, 3)).sum(0)
-    w = total.reshape(shape)
-    return w if w.dtype == dtype else w.astype(dtype)
+def columns_for(taps: Taps, images: int, channels: int, groups: int, dtype: Any) -> Columns:
+    """Columns with a buffer that the next call of the same shape uses again: fresh memory costs page faults."""
+    key = (taps, images, channels, groups, dtype.char)
+    found = _kept.columns.get(key)
+    if found is None:
+        found = Columns(taps, images, channels, groups, dtype)
+        if _kept.bytes + found.buffer.nbytes > KEPT_BYTES:
+            _kept.columns.clear()
+            _kept.bytes = 0
+        _kept.columns[key] = found
+        _kept.bytes += found.buffer.nbytes
+    return found
+
+
+def blocks(taps: Taps, images: int, channels: int, whole: bool) -> tuple[int, int]:
+    """How many images and how many output rows go through the column buffer at a time.
+
+    ``whole``: the columns run over the first axis too.
+    """
+    per_row = max(1, channels * math.prod(taps.kernel[0 if whole else 1 :]) * math.prod(taps.out[1:]))
+    rows = taps.out[0]
+    if per_row * rows > 4 * BLOCK:  # an image by itself is too large: a band of rows at a time
+        rows = max(1, min(rows, 2 * BLOCK // per_row))
+    return max(1, min(images, BLOCK // (per_row * rows))), rows

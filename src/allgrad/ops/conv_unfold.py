@@ -3,39 +3,51 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import numpy as np
 
-from allgrad.ops.conv_columns import Geometry
+from allgrad.ops.conv_columns import Taps, convolution_taps, overlap
 from allgrad.ops.op import op
 
 Array = Any
 Ints = tuple[int, ...]
 
 
+def _places(taps: Taps) -> Iterator[tuple[Any, Any]]:
+    """For each tap: (its output elements, as index of a columns array; the input elements they read)."""
+    for tap in product(*map(range, taps.kernel)):
+        spans = [
+            overlap(a + t * d, s, o, n)
+            for a, t, d, s, o, n in zip(taps.start, tap, taps.dilation, taps.stride, taps.out, taps.size)
+        ]
+        lead = (slice(None), slice(None))
+        yield (*lead, *tap, *(s[0] for s in spans)), (*lead, *(s[1] for s in spans))
+
+
 @op
 def unfold_columns(x: Array, *, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints) -> Array:
     """What each window sees, as a column: (n, c, *size) -> (n, c * taps, windows)."""
-    geometry = Geometry(x.shape[2:], kernel, stride, padding, dilation, 1)
+    taps = convolution_taps(x.shape[2:], kernel, stride, padding, dilation)
     n, c = x.shape[:2]
-    padded = x
-    if any(padding):
-        padded = np.zeros((n, c, *geometry.padded), x.dtype)
-        padded[geometry.inner] = x
-    return np.array(geometry.windows(padded), order="C").reshape(n, c * math.prod(kernel), math.prod(geometry.out))
+    y: Array = np.zeros((n, c, *kernel, *taps.out), x.dtype)
+    for to, origin in _places(taps):
+        y[to] = x[origin]
+    return y.reshape(n, c * math.prod(kernel), math.prod(taps.out))
 
 
 @op
 def fold_columns(x: Array, *, size: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints) -> Array:
     """Columns added up where their windows lie: (n, c * taps, windows) -> (n, c, *size)."""
-    geometry = Geometry(size, kernel, stride, padding, dilation, 1)
+    taps = convolution_taps(size, kernel, stride, padding, dilation)
     n, c = x.shape[0], x.shape[1] // math.prod(kernel)
-    taps = x.reshape(n, c, *kernel, *geometry.out)
-    padded = np.zeros((n, c, *geometry.padded), x.dtype)
-    for at in np.ndindex(kernel):
-        padded[geometry.tap(at)] += taps[(slice(None), slice(None), *at)]
-    return np.ascontiguousarray(padded[geometry.inner])
+    columns = x.reshape(n, c, *kernel, *taps.out)
+    y: Array = np.zeros((n, c, *size), x.dtype)
+    for origin, to in _places(taps):
+        y[to] += columns[origin]
+    return y
 
 
 unfold_columns.pull(

@@ -1,0 +1,177 @@
+"""A convolution and its two adjoints as products over columns (``conv_columns``), a block of images at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from allgrad.ops.conv_columns import Columns, Taps, blocks, columns_for, overlap
+
+Array = Any
+Ints = tuple[int, ...]
+
+
+def _wide(*arrays: Any) -> list[Any]:
+    """Half precision in float32, where there are products; the rest unchanged."""
+    return [a.astype(np.float32) if a is not None and a.dtype.itemsize == 2 else a for a in arrays]
+
+
+def _per_channel(v: Array, axes: int) -> Array:
+    return v.reshape(-1, *(1,) * axes)
+
+
+def correlate(x: Array, weight: Array, bias: Any, taps: Taps, groups: int) -> Array:
+    """Products of what the taps see with the weight: (n, c, *size), (o, c/groups, *kernel), (o,) -> (n, o, *out)."""
+    dtype = x.dtype
+    x, weight, bias = _wide(x, weight, bias)
+    n, o = len(x), len(weight)
+    y: Array = np.empty((n, o, *taps.out), x.dtype)
+    if not y.size:
+        return y.astype(dtype, copy=False)
+    if weight.shape[1] == 1 and o == groups:
+        _depthwise(x, weight, y, taps)
+        if bias is not None:
+            y += _per_channel(bias, len(taps.out))
+        return y.astype(dtype, copy=False)
+    target = y.reshape(n, groups, o // groups, -1)
+    shift = None if bias is None else bias.reshape(groups, -1, 1)
+    if taps.pointwise:
+        np.matmul(weight.reshape(groups, o // groups, -1), x.reshape(n, groups, weight.shape[1], -1), out=target)
+        if shift is not None:
+            target += shift
+        return y.astype(dtype, copy=False)
+    # Few channels: the products are too thin to be taken apart, so columns run over all axes.
+    whole = taps.kernel[0] > 1 and weight.shape[1] * math.prod(taps.kernel[1:]) < o // groups
+    kernels = _by_first_tap(weight, groups, whole)
+    more: Array = None
+    for images, columns, place in _passes(x, taps, groups, whole):
+        part = target[images, :, :, place]
+        found = columns.fill(x[images] if not whole else x[images, :, None])
+        np.matmul(kernels[0], found[0], out=part)
+        if len(kernels) > 1:
+            if more is None or more.shape != part.shape:
+                more = np.empty(part.shape, y.dtype)
+            for kernel, column in zip(kernels[1:], found[1:]):
+                np.matmul(kernel, column, out=more)
+                part += more
+        if shift is not None:
+            part += shift
+    return y.astype(dtype, copy=False)
+
+
+def _passes(x: Array, taps: Taps, groups: int, whole: bool) -> Iterator[tuple[slice, Columns, slice]]:
+    """(images, their columns, which output elements these are) for every pass through the buffer."""
+    n, c = x.shape[:2]
+    width = math.prod(taps.out[1:])
+    images, rows = blocks(taps, n, c, whole)
+    for first in range(0, taps.out[0], rows):
+        last = min(taps.out[0], first + rows)
+        band = taps if (first, last) == (0, taps.out[0]) else taps.rows(first, last)
+        columns = columns_for(band.widened() if whole else band, images, c, groups, x.dtype)
+        for start in range(0, n, images):
+            yield slice(start, min(n, start + images)), columns, slice(first * width, last * width)
+
+
+def _by_first_tap(weight: Array, groups: int, whole: bool) -> list[Array]:
+    """Weight matrices, one per tap of the first axis: (groups, o/groups, c/groups * other taps)."""
+    o, c = weight.shape[:2]
+    if whole:
+        return [weight.reshape(groups, o // groups, -1)]
+    k = weight.shape[2]
+    split = weight.reshape(groups, o // groups, c, k, -1)
+    return [np.ascontiguousarray(split[:, :, :, i]).reshape(groups, o // groups, -1) for i in range(k)]
+
+
+def _depthwise(x: Array, weight: Array, y: Array, taps: Taps) -> None:
+    """One channel to one channel: no product worth the name, so tap by tap with multiply and add."""
+    images = max(1, (1 << 16) // max(1, math.prod(y.shape[1:])))
+    for start in range(0, len(x), images):
+        target = y[start : start + images]
+        target.fill(0)
+        block = x[start : start + images]
+        for tap in product(*map(range, taps.kernel)):
+            spans = [
+                overlap(a + t * d, s, o, n)
+                for a, t, d, s, o, n in zip(taps.start, tap, taps.dilation, taps.stride, taps.out, taps.size)
+            ]
+            seen = block[(slice(None), slice(None), *(s[1] for s in spans))]
+            factor = _per_channel(weight[(slice(None), 0, *tap)], len(taps.out))
+            target[(slice(None), slice(None), *(s[0] for s in spans))] += seen * factor
+
+
+def input_grad(y: Array, weight: Array, bias: Any, taps: Taps, groups: int) -> Array:
+    """The adjoint of ``correlate`` in its input: (n, o, *out), (o, c/groups, *kernel) -> (n, c, *size); plus a bias.
+
+    Input elements that lie a stride apart see the same taps, so each such phase is a convolution of ``y`` of its
+    own, without stride, with the kernel reversed.
+    """
+    dtype = y.dtype
+    y, weight, bias = _wide(y, weight, bias)
+    o, c = len(weight), weight.shape[1] * groups
+    turned = weight.reshape(groups, o // groups, c // groups, *taps.kernel).swapaxes(1, 2)
+    turned = turned.reshape(c, o // groups, *taps.kernel)
+    shape = (len(y), c, *taps.size)
+    single = all(s == 1 for s in taps.stride) and math.prod(shape) > 0
+    x: Array = np.zeros(() if single else shape, y.dtype)
+    for phase in product(*map(range, taps.stride)):
+        parts = [_phase(taps, axis, p) for axis, p in enumerate(phase)]
+        if any(part is None for part in parts):
+            continue
+        picks, places, starts, steps, counts = zip(*[part for part in parts if part is not None])
+        kernel = np.ascontiguousarray(turned[(slice(None), slice(None), *picks)])
+        sub = Taps(tuple(taps.out), kernel.shape[2:], starts, (1,) * len(starts), steps, counts)
+        found = correlate(y, kernel, None, sub, groups)
+        if single:
+            x = found
+        else:
+            x[(slice(None), slice(None), *places)] = found
+    if bias is not None:
+        x += _per_channel(bias, len(taps.size))
+    return x.astype(dtype, copy=False)
+
+
+def _phase(taps: Taps, axis: int, phase: int) -> tuple[slice, slice, int, int, int] | None:
+    """One axis of one phase: (taps, reversed; input elements; start; step between taps; how many elements).
+
+    Input element ``start + stride * u + phase`` (u whole) is seen by the taps t with t * dilation = phase mod stride.
+    """
+    start, stride, dilation = taps.start[axis], taps.stride[axis], taps.dilation[axis]
+    seen = [t for t in range(taps.kernel[axis]) if t * dilation % stride == phase]
+    spans = overlap(start + phase, stride, 1 << 40, taps.size[axis])
+    count = spans[0].stop - spans[0].start
+    if not seen or not count:
+        return None
+    apart = seen[1] - seen[0] if len(seen) > 1 else 1
+    step = apart * dilation // stride if len(seen) > 1 else 1
+    last = seen[-1] * dilation // stride
+    pick = slice(seen[-1], seen[0] - 1 if seen[0] else None, -apart)
+    return pick, spans[1], spans[0].start - last, step, count
+
+
+def weight_grad(x: Array, y: Array, kernel: Ints, taps: Taps, groups: int) -> Array:
+    """The adjoint of ``correlate`` in its weight: (n, c, *size), (n, o, *out) -> (o, c/groups, *kernel)."""
+    dtype = x.dtype
+    x, y = _wide(x, y)
+    n, c = x.shape[:2]
+    o = y.shape[1]
+    whole = kernel[0] > 1 and c // groups * math.prod(kernel[1:]) < 8
+    count = 1 if whole else kernel[0]
+    total: Array = np.zeros((count, groups, c // groups * math.prod(kernel) // max(1, count), o // groups), x.dtype)
+    if total.size and y.size:
+        flat = y.reshape(n, groups, o // groups, -1).swapaxes(2, 3)
+        if taps.pointwise:
+            total[0] = np.matmul(x.reshape(n, groups, c // groups, -1), flat).sum(0)
+        else:
+            for images, columns, place in _passes(x, taps, groups, whole):
+                given = flat[images, :, place]
+                for i, column in enumerate(columns.fill(x[images] if not whole else x[images, :, None])):
+                    total[i] += np.matmul(column, given).sum(0)
+    rest = kernel if whole else kernel[1:]
+    split = total.reshape(count, groups, c // groups, math.prod(rest), o // groups)
+    # (first tap, group, channel, other taps, output) -> (group, output, channel, first tap, other taps)
+    w = split.transpose(1, 4, 2, 0, 3).reshape(o, c // groups, *kernel)
+    return np.ascontiguousarray(w).astype(dtype, copy=False)
