@@ -138,4 +138,4 @@ def polygamma64(n: int, x: Array) -> Array:
     if n == 0:
         return digamma64(x)
     sign = 1.0 if n % 2 else -1.0
-    return sign * math.factorial(n) * zeta64(np.float64(n + 1.0), x)
+    return sign * math.factorial(n) * zeta64(np.asarray(n + 1.0), x)

@@ -111,8 +111,9 @@ class RandomMethods(Variable):
         """The values of ``src``, broadcast and converted; gradients flow to ``src``."""
         if not isinstance(src, (Variable, np.ndarray, int, float)):
             raise DtypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
-        if np.ndim(src._a if isinstance(src, Variable) else src) > self._a.ndim:
+        shape = np.shape(src._a if isinstance(src, Variable) else src)
+        if len(shape) > self._a.ndim:
             raise ShapeError(
-                f"output with shape {list(self._a.shape)} doesn't match the shape {list(np.shape(src))} of the source"
+                f"output with shape {list(self._a.shape)} doesn't match the shape {list(shape)} of the source"
             )
         return apply_inplace(copy_into, self, (src,))
