@@ -28,6 +28,11 @@ if how == "message":  # both sides agree on nothing but the peer
         world.send(np.zeros(5), 1)
     elif odd:
         world.recv(np.zeros(6), 0)
+elif how == "long message":
+    if world.rank == 0:
+        world.send(np.zeros(7), 1)
+    elif odd:
+        world.recv(np.zeros(6), 0)
 elif odd:
     if how == "raise":
         raise ValueError("boom")

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from allgrad.comm.agreement import Call, compare
+from allgrad.comm.agreement import Call
 from allgrad.comm.chain import Lane, along_nodes
 from allgrad.comm.exchange import by_messages, in_window, message_tag, through_stage
 from allgrad.comm.node import CHANNEL_BYTES, Channel
 from allgrad.comm.progress import Steps
+from allgrad.comm.record import Record
 from allgrad.comm.reduction import Array, fold
 from allgrad.comm.work import Buffer, plain_buffer
 
@@ -27,15 +28,14 @@ if TYPE_CHECKING:
     from allgrad.comm.mpi import SharedMemory, World
 
 STAGE_BYTES = 1024 * 1024
-_TEXT_BYTES = 256
 
 
 class AllReducer:
-    """The all-reduces of one communicator; ``homes[r]`` names the node of rank r, ``lanes`` carries nothing else."""
+    """The all-reduces of one communicator; ``homes[r]`` is the node of rank r, ``comm`` carries records, ``lanes`` data."""
 
     def __init__(self, world: World, comm: Any, lanes: Any, homes: list[int]) -> None:
         self._share, self._lanes, self._rank, self._size = world.share, lanes, comm.Get_rank(), comm.Get_size()
-        self._in_place = world.in_place
+        self._in_place, self._comm = world.in_place, comm
         here = [r for r, home in enumerate(homes) if home == homes[self._rank]]
         self._local_rank = here.index(self._rank)
         self._one_node = len(here) == self._size
@@ -85,7 +85,7 @@ class AllReducer:
         tag = message_tag(call)
         home = self._find(flat) if self._memory is not None else None
         if self._memory is None or (home is None and not self._one_node):
-            return by_messages(self._lanes, self._announce(call.signature(), call), flat, tag, op, scale), flat
+            return by_messages(self._lanes, Record(self._comm, self._size, call).agreed, flat, tag, op, scale), flat
         if home is None:
             k = self._calls.post(call.signature())
             common = self._memory.common
@@ -97,28 +97,13 @@ class AllReducer:
         windows = [row[span].view(flat.dtype) for row in memory.rows]
         shared = memory.common[span].view(flat.dtype) if shared_result else None
         result = flat if shared is None else shared
-        text = f"{call.signature()} in a buffer at byte {offset}"
-        k = self._calls.post(text)
+        where = f" in a buffer at byte {offset}"
+        k = self._calls.post(call.signature() + where)
         if self._lane is None:
             return in_window(self._calls, k, self._local_rank, windows, op, scale, shared), result
         outs = windows if shared is None else [shared]
-        agreed = self._announce(text, call)
+        agreed = Record(self._comm, self._size, call, where=where).agreed
         return along_nodes(agreed, self._calls, k, self._lane, windows, outs, tag, op, scale), result
-
-    def _announce(self, text: str, call: Call) -> Callable[[], bool]:
-        """Tell all ranks of the call; the function returned says whether all have answered, and raises if they differ."""
-        rows = np.empty((self._size, _TEXT_BYTES), np.uint8)
-        mine = np.frombuffer(text.encode()[:_TEXT_BYTES].ljust(_TEXT_BYTES, b"\0"), np.uint8)
-        request = self._lanes.Iallgather(mine, rows)
-        answered = [False]
-
-        def agreed() -> bool:
-            if not answered[0] and request.Test():
-                answered[0] = mine.size > 0  # ``mine`` must live until here: MPI reads it
-                compare([row.tobytes() for row in rows], call)
-            return answered[0]
-
-        return agreed
 
     def _find(self, flat: Array) -> tuple[SharedMemory, int] | None:
         """The shared memory that ``flat`` lies in, and at which byte."""

@@ -23,7 +23,7 @@ from allgrad.errors import MismatchError
 _DRAIN_S = 0.2
 # A rank that does not print gives the one that does this long to end the job.
 _DEFER_S = 2.0
-_OTHER_NODES_S = 0.7
+_OTHER_NODES_S = 2.0
 
 
 class FailureHooks:

@@ -191,6 +191,7 @@ class World:
     share = staticmethod(share)
     any_source = MPI.ANY_SOURCE
     in_place = MPI.IN_PLACE
+    error = MPI.Exception
     undefined = MPI.UNDEFINED
     status = MPI.Status
     library_ops = {  # noqa: RUF012

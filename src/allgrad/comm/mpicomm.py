@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from allgrad.comm import exchange
-from allgrad.comm.agreement import Call, compare
+from allgrad.comm.agreement import Call
 from allgrad.comm.allreduce import AllReducer
 from allgrad.comm.exchange import in_chunks, message_tag
 from allgrad.comm.node import RING
 from allgrad.comm.progress import Queue, QueuedWork, Steps, wait_until
 from allgrad.comm.protocol import Communicator, read_only
+from allgrad.comm.record import FITS_BYTES, Record
 from allgrad.comm.reduction import Array, accumulator, fold
 from allgrad.comm.watch import GroupWatch
 from allgrad.comm.work import Buffer, Work
@@ -23,10 +24,6 @@ from allgrad.errors import MismatchError
 
 if TYPE_CHECKING:
     from allgrad.comm.mpi import World
-
-# One control record: length of the payload, text of the call, the payload if it fits.
-_TEXT_AT, _PAYLOAD_AT, RECORD_BYTES = 8, 128, 384
-_FITS = RECORD_BYTES - _PAYLOAD_AT
 
 
 class MpiCommunicator(Communicator):
@@ -69,17 +66,11 @@ class MpiCommunicator(Communicator):
 
     def _record(self, call: Call, payload: bytes = b"") -> list[bytes]:
         """Exchange the text of the call and a payload; MismatchError on every rank if the texts differ."""
-        text = call.signature().encode()[: _PAYLOAD_AT - _TEXT_AT]
-        mine = len(payload).to_bytes(_TEXT_AT, "little") + text.ljust(_PAYLOAD_AT - _TEXT_AT, b"\0") + payload[:_FITS]
-        rows = np.empty(self.size * RECORD_BYTES, np.uint8)
-        out = np.frombuffer(mine.ljust(RECORD_BYTES, b"\0"), np.uint8)
-        self._complete([self._comm.Iallgather(out, rows)], call)
-        raw = rows.tobytes()
-        starts = range(0, len(raw), RECORD_BYTES)
-        compare([raw[start + _TEXT_AT : start + _PAYLOAD_AT] for start in starts], call)
-        lengths = [int.from_bytes(raw[start : start + _TEXT_AT], "little") for start in starts]
-        if max(lengths) <= _FITS:
-            return [raw[start + _PAYLOAD_AT : start + _PAYLOAD_AT + n] for start, n in zip(starts, lengths)]
+        record = Record(self._comm, self.size, call, payload)
+        self._complete([record.request], call)
+        lengths, found = record.payloads()
+        if max(lengths) <= FITS_BYTES:
+            return found
         parts = [np.empty(n, np.uint8) for n in lengths]
         self._exchange([np.frombuffer(payload, np.uint8)] * self.size, parts, call)
         return [part.tobytes() for part in parts]
@@ -116,7 +107,7 @@ class MpiCommunicator(Communicator):
         if self.size == 1:
             fold(op, [flat], [flat], scale)
             return
-        if flat.nbytes <= _FITS:
+        if flat.nbytes <= FITS_BYTES:
             rows = self._record(call, flat.tobytes())
             fold(op, [np.frombuffer(row, flat.dtype) for row in rows], [flat], scale)
             return
@@ -207,22 +198,29 @@ class MpiCommunicator(Communicator):
 
     def _irecv(self, flat: Array, peer: int | None, tag: int) -> Work:
         raw = flat.view(np.uint8)
-        if peer is None:
-            pieces = [self._mail.Irecv(raw[: exchange.CHUNK_BYTES], self._world.any_source, tag)]
-        else:
-            pieces = in_chunks(self._mail.Irecv, raw, peer, tag) or [self._mail.Irecv(raw, peer, tag)]
+
+        def post(source: int) -> list[Any]:
+            return in_chunks(self._mail.Irecv, raw, source, tag) or [self._mail.Irecv(raw, source, tag)]
+
+        posted = [] if peer is None else post(peer)
 
         def steps() -> Steps:
-            status, got = self._world.status(), 0
-            while pieces:
-                request = pieces.pop(0)
-                while not request.Test(status):
+            status, got, pieces = self._world.status(), 0, posted
+            if peer is None:
+                # MPICH 5.0.2 loses receives from MPI_ANY_SOURCE when ranks are on the same node and on others; a probe works
+                while not self._mail.Iprobe(self._world.any_source, tag, status):
                     yield
-                if work.source is None:
-                    work.source = status.Get_source()
-                    if peer is None:  # the first piece says who sends the others
-                        pieces.extend(in_chunks(self._mail.Irecv, raw[exchange.CHUNK_BYTES :], work.source, tag))
+                pieces = post(status.Get_source())
+            for request in pieces:
+                try:
+                    while not request.Test(status):
+                        yield
+                except self._world.error as error:
+                    raise MismatchError(
+                        f"a message (tag {tag}) is longer than the {raw.size} bytes that rank {self.rank} receives into: {error}"
+                    ) from None
                 got += status.Get_count()
+            work.source = status.Get_source()
             self._world.queues.remove(queue)
             if got != raw.size:
                 raise MismatchError(
