@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from allgrad.errors import ArgumentError, DtypeError
-from allgrad.ops.op import op
+from allgrad.ops.op import Recorded, op
 
 Array = Any
 
@@ -142,9 +142,12 @@ def pow_scalar(x: Array, *, exponent: float) -> Array:
 def _pow_scalar_x(g: Array, x: Array, *, exponent: float) -> Array:
     if exponent == 0:
         return zero_slope(g)
+    # On Tensors powers go down to zero one by one, so that the derivative of a constant is zero and no error, as in
+    # PyTorch: the sixth of x ** 5, say.
+    recorded = isinstance(x, Recorded)
     if exponent == 1:
-        return g
-    if exponent == 2:
+        return g * pow_scalar(x, exponent=0) if recorded else g
+    if exponent == 2 and not recorded:
         return g * x * 2
     return g * pow_scalar(x, exponent=exponent - 1) * exponent
 
