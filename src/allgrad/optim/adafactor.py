@@ -20,7 +20,7 @@ class Adafactor(Parameterwise):
         self, params: Any, lr: Any = 1e-2, beta2_decay: float = -0.8, eps: tuple[float | None, float] = (None, 1e-3),
         d: float = 1.0, weight_decay: float = 0.0, *, foreach: bool | None = None, maximize: bool = False,
     ) -> None:  # fmt: skip
-        check_lr(lr)
+        check_lr(lr, says="Learning rate should be >= 0 but is")
         if not beta2_decay <= 0.0:
             raise ArgumentError(f"beta2_decay should be <= 0 but is: {beta2_decay}")
         if eps[0] is not None and not eps[0] >= 0.0:

@@ -13,13 +13,13 @@ def number(value: Any) -> float:
     return float(value._a.item()) if isinstance(value, Variable) else value
 
 
-def check_lr(lr: Any, *, zero: bool = True) -> None:
+def check_lr(lr: Any, *, zero: bool = True, says: str = "Invalid learning rate") -> None:
     """The learning rate must be one number >= 0, or > 0 where ``zero`` is not allowed."""
     if isinstance(lr, Variable) and lr._a.size != 1:
         raise ArgumentError(f"Tensor lr must be 1-element, found shape {list(lr._a.shape)}")
     value = number(lr)
     if not (value >= 0.0 if zero else value > 0.0):
-        raise ArgumentError(f"Invalid learning rate: {lr}")
+        raise ArgumentError(f"{says}: {lr}")
 
 
 def check_range(name: str, value: Any, low: float = 0.0, high: float | None = None) -> None:

@@ -286,13 +286,14 @@ def _check_params(params: list[Any]) -> None:
 
 
 def _own(value: Any, p: Any, key: str | None = None) -> Any:
-    """A copy of a state entry; Tensors of the parameter's kind take its dtype, ``step`` keeps its own."""
+    """A copy of a state entry; Tensors take the dtype of the parameter, ``step`` and other single numbers keep theirs."""
     if isinstance(value, dict):
         return {k: _own(v, p, k) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return type(value)(_own(v, p) for v in value)
     if isinstance(value, Variable) or (hasattr(value, "__array__") and hasattr(value, "shape")):
         a = value._a if isinstance(value, Variable) else np.asarray(value)
-        kind = p._a.dtype if key != "step" and p._a.dtype.kind not in "iub" else a.dtype
+        number = key == "step" or (a.ndim == 0 and p._a.ndim > 0)
+        kind = a.dtype if number or p._a.dtype.kind in "iub" else p._a.dtype
         return wrap(np.array(a, dtype=kind, order="C"))
     return copy.deepcopy(value)
