@@ -95,6 +95,11 @@ def bins(n: int, out: int) -> tuple[Array, Array]:
 def adaptive_avg(x: Array, *, out_size: Ints) -> Array:
     """The mean over ``out_size`` windows that cover the input as evenly as whole numbers allow."""
     given, d = x, len(out_size)
+    if all(out == 1 for out in out_size) and x.dtype.itemsize >= 4:
+        # One mean per plane, as a product: NumPy's sum over short rows takes ten times as long.
+        rows = x.reshape(*x.shape[:-d], -1)
+        n = rows.shape[-1]
+        return (rows @ np.full(n, 1 / n, x.dtype)).reshape(*x.shape[:-d], *out_size)
     for axis, out in zip(range(-d, 0), out_size):
         n = x.shape[axis]
         if n == out:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from allgrad.ops.op import op
+from allgrad.ops.op import Recorded, op
 
 Array = Any
 Ints = tuple[int, ...]
@@ -116,12 +116,51 @@ def _max_pool(
     g: Array, x: Array, out: Array, x_shape: Any, *, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints
 ) -> Array:
     d = len(kernel)
-    choice = max_pool_choice(
-        x, out, kernel=kernel, stride=stride, padding=padding, dilation=dilation, out_size=tuple(g.shape[-d:])
-    )
-    return max_pool_grad(
-        g, choice, size=tuple(x_shape[-d:]), kernel=kernel, stride=stride, padding=padding, dilation=dilation
-    )
+    window = {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation}
+    if not isinstance(g, Recorded) and np.isfinite(g.sum()) and np.isfinite(out.sum()):
+        return _grad_at_once(g, x, out, **window)
+    choice = max_pool_choice(x, out, out_size=tuple(g.shape[-d:]), **window)
+    return max_pool_grad(g, choice, size=tuple(x_shape[-d:]), **window)
+
+
+PLANE_BLOCK = 1 << 14
+"""Output elements that are compared at a time: small enough that all operands stay in the cache."""
+
+
+def _grad_at_once(g: Array, x: Array, y: Array, *, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints) -> Array:
+    """The gradient of finite numbers: the first tap that equals the maximum takes it.
+
+    Products with the comparison stand for a choice, which is why infinities are left to the two ops above.
+    """
+    d = len(kernel)
+    size, out = x.shape[-d:], y.shape[-d:]
+    shape, planes = x.shape, math.prod(x.shape[:-d])
+    x, y, g = x.reshape(planes, *size), y.reshape(planes, *out), g.reshape(planes, *out)
+    reach = tuple(s * (n - 1) + e * (k - 1) + 1 for s, n, e, k in zip(stride, out, dilation, kernel))
+    inside = not any(padding) and all(r <= n for r, n in zip(reach, size))
+    apart = all(s >= e * (k - 1) + 1 for s, e, k in zip(stride, dilation, kernel))  # no element is in two windows
+    covered = inside and reach == size and stride == kernel
+    result: Any = (np.empty if covered or not inside else np.zeros)(x.shape, x.dtype)
+    taps = _taps(kernel, stride, dilation, out)
+    step = max(1, PLANE_BLOCK // max(1, math.prod(out)))
+    for start in range(0, planes, step):
+        part = slice(start, start + step)
+        seen = _padded(x[part], kernel, stride, padding, dilation, out)
+        target = result[part] if inside else np.zeros_like(seen)
+        given, largest = g[part], y[part]
+        free = np.ones(largest.shape, bool)
+        hit = np.empty(largest.shape, bool)
+        for tap in taps:
+            np.equal(seen[tap], largest, out=hit)
+            hit &= free
+            free ^= hit
+            if apart:
+                np.multiply(given, hit, out=target[tap])
+            else:
+                target[tap] += given * hit
+        if not inside:
+            result[part] = target[(..., *(slice(p, p + n) for p, n in zip(padding, size)))]
+    return result.reshape(shape)
 
 
 max_pool.pull(x=_max_pool)
