@@ -73,3 +73,9 @@ def test_mpi_is_virtual_bit_for_bit(size: int, setting: dict[str, str], ways: li
 def test_mpi_in_process(name: str) -> None:
     """Under ``mpirun -n N python -m pytest --with-mpi -m mpi``."""
     BODIES[name](launch_world())
+
+
+def test_worlds_end_and_begin_again() -> None:
+    job = mpirun(3, str(Path(__file__).parent / "mpi" / "lifecycle.py"))
+    assert job.code == 0, job
+    assert sorted(job.out.split("\n")) == ["", *(f"rank {r} is done" for r in range(3))]

@@ -134,10 +134,8 @@ class AllReducer:
         self._buffers.append(entry[0])
         return entry[0][0]
 
-    def free(self) -> None:
-        """Free all buffers and the memory of the node; collective."""
-        for buffer, _ in list(self._buffers):
-            buffer.free()
+    def close(self) -> None:
+        """Free the memory of the node; collective.  Buffers stay: gradients that lie there may still be read."""
         if self._memory is not None:
             self._memory.free()
             self._memory = None

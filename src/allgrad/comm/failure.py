@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import builtins
 import dis
+import os
 import sys
 import threading
 import time
@@ -44,6 +45,7 @@ class FailureHooks:
         self._name, self._claim, self._end, self._finish, self._first_node = name, claim, end, finish, first_node
         self._exit: SystemExit | None = None
         self._root = _root_frame()
+        self._process = os.getpid()  # a forked helper process inherits the hooks, but is no rank
         self._print_main = sys.excepthook
         self._print_thread = threading.excepthook
 
@@ -58,6 +60,10 @@ class FailureHooks:
         atexit.register(self._at_exit)
 
     def _on_exception(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if os.getpid() != self._process:
+            self._print_main(kind, error, trace)
+            self._exit = SystemExit(1)
+            return
         if isinstance(error, MismatchError) and not self._first_node:
             time.sleep(_OTHER_NODES_S)  # all ranks raise it; those of the first node say it
         self._report(lambda: self._print_main(kind, error, trace))
@@ -65,6 +71,9 @@ class FailureHooks:
 
     def _on_thread_exception(self, args: Any) -> None:
         if args.exc_type is SystemExit:  # ends its thread only, as ever
+            return
+        if os.getpid() != self._process:
+            self._print_thread(args)
             return
         self._report(lambda: self._print_thread(args))
         self._end(1)
@@ -84,6 +93,9 @@ class FailureHooks:
         raise self._exit
 
     def _at_exit(self) -> None:
+        if os.getpid() != self._process:
+            _flush()
+            os._exit(self._exit_code())  # else mpi4py would end MPI here, in a process that is no rank, and hang
         code = self._exit_code()
         if code == 0:
             self._finish()

@@ -144,6 +144,7 @@ class World:
         self.node_of = tuple(leader for _, leader in facts)  # world rank -> lowest rank on its node
         self.name = f"rank {self.rank} of {self.size} on {self.host}"
         self.timeout_s = _timeout()
+        self.communicator: MpiCommunicator | None = None
         self.queues: list[Queue] = []
         self._ended: set[int] = set()
         self._notices = self.comm.Dup()
@@ -152,6 +153,11 @@ class World:
         answer_with_stacks()
         self.hooks = FailureHooks(self.name, self._claim, self.end, self._finish, leader == 0)
         self.hooks.install()
+
+    def forget(self, communicator: MpiCommunicator) -> None:
+        """``communicator`` was closed."""
+        if self.communicator is communicator:
+            self.communicator = None
 
     def _find_node(self) -> Any:
         """The ranks that can share memory with this one, as an mpi4py communicator."""
@@ -233,8 +239,13 @@ _process_world: list[World] = []  # MPI has one world per process; empty until i
 
 
 def mpi_world(promised: Launch | None = None) -> MpiCommunicator:
-    """A communicator of all ranks that MPI started together; LaunchError if they are fewer than ``promised``."""
+    """The communicator of all ranks that MPI started together; LaunchError if they are fewer than ``promised``.
+
+    Always the same one, until it is closed.
+    """
     if not _process_world:
         _process_world.append(World(detect() if promised is None else promised))
     world = _process_world[0]
-    return MpiCommunicator(world, world.comm.Dup(), "world", tuple(range(world.size)))
+    if world.communicator is None:
+        world.communicator = MpiCommunicator(world, world.comm.Dup(), "world", tuple(range(world.size)))
+    return world.communicator

@@ -244,7 +244,25 @@ class MpiCommunicator(Communicator):
 
     def allocate(self, nbytes: int) -> Buffer:
         self._record(self._call("allocate", nbytes))
-        return self._reducer.allocate(nbytes, lambda: self._barrier(self._call("free", nbytes)))
+        return self._reducer.allocate(nbytes, lambda: self._before_free(nbytes))
+
+    def _before_free(self, nbytes: int) -> None:
+        self._drain()
+        self._barrier(self._call("free", nbytes))  # nobody writes there any more
+
+    def _drain(self) -> None:
+        """Wait for all work under way."""
+        while self._queue.pending:
+            self._queue.pending[0].wait()
+
+    @property
+    def timeout_s(self) -> float:
+        """Seconds that a collective may take before the watchdog ends the job; ``ALLGRAD_TIMEOUT`` at first."""
+        return self._watch.timeout_s
+
+    @timeout_s.setter
+    def timeout_s(self, seconds: float) -> None:
+        self._watch.timeout_s = seconds
 
     def split(self, color: int | None, key: int = 0) -> Communicator | None:
         call = self._call("split")
@@ -261,11 +279,13 @@ class MpiCommunicator(Communicator):
     def close(self) -> None:
         if self._comm is None:
             return
-        self._reducer.free()
+        self._drain()
+        self._reducer.close()
         self._world.queues.remove(self._queue)
         for comm in (self._comm, self._mail, self._lanes):
             comm.Free()
         self._comm = None
+        self._world.forget(self)
 
     def describe(self) -> dict[str, Any]:
         facts = super().describe()

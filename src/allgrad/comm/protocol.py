@@ -262,7 +262,7 @@ class Communicator(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Give up the group and its memory; collective.  A second call does nothing."""
+        """Give up the group; collective.  Buffers of ``allocate`` stay readable.  A second call does nothing."""
 
     def describe(self) -> dict[str, Any]:
         """Facts for reports: kind, size, nodes, and in the MPI world library, thread level and algorithm."""

@@ -60,6 +60,7 @@ class GroupWatch(Watch):
     def __init__(self, job: Job, group: str, members: Sequence[int]) -> None:
         self._job, self._group = job, group
         self._members = list(members)
+        self.timeout_s = job.timeout_s
         self._pokes = 0
 
     def begin(self, call: str) -> None:
@@ -88,7 +89,7 @@ class GroupWatch(Watch):
                     f"{'has' if len(gone) == 1 else 'have'} already finished the program. Every rank must make the same "
                     "collective calls; look for a branch on the rank or for uneven numbers of batches"
                 )
-        if waited_s > self._job.timeout_s:
+        if waited_s > self.timeout_s:
             self._give_up(call, waited_s)
 
     def _raise_if_different(self, call: str) -> None:
@@ -110,7 +111,7 @@ class GroupWatch(Watch):
         board = self._job.board
         lines = [
             f"[{self._job.name}] waited {waited_s:.0f} s in {call} of group {self._group}; the limit is "
-            f"{self._job.timeout_s:g} s (ALLGRAD_TIMEOUT). The job ends with code {TIMEOUT_CODE}."
+            f"{self.timeout_s:g} s (ALLGRAD_TIMEOUT). The job ends with code {TIMEOUT_CODE}."
         ]
         if board is not None:
             places = board.places()
