@@ -409,6 +409,10 @@ def test_programs_in_closed_form() -> None:
     np.testing.assert_allclose(program_diamond(ag).item(), 4 * np.exp(4) * 3 * 1 + 12 * np.exp(4) * 4 + 4)
     np.testing.assert_allclose(program_accumulates(ag)[1].numpy(), [4.0, 6.0])
     np.testing.assert_allclose(program_same_root_twice(ag).item(), 12.0)
+    x_grad, w_grad, y_grad = program_inputs(ag)
+    assert x_grad is None
+    np.testing.assert_allclose(w_grad.numpy(), [12.0, 64.0])  # twice 2 x^2 w
+    np.testing.assert_allclose(y_grad.numpy(), [12.0, 32.0])  # twice 2 x w
     assert [[g, r] for g, _, r in program_modes(ag)][:6] == [
         [True, True], [False, False], [True, True], [False, False], [True, True], [False, False],
     ]  # fmt: skip

@@ -73,6 +73,15 @@ def test_a_tensor_multiplied_by_itself_in_place(view: str) -> None:
         assert _same(theirs, ours), (theirs, ours)
 
 
+def test_squares_of_themselves_by_hand() -> None:
+    w = ag.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    y = w * 2
+    y.mul_(y)  # 4 w^2
+    y[1:].pow_(2)  # 16 w^4 from the second on
+    y.sum().backward()
+    np.testing.assert_allclose(w.grad.numpy(), [8.0, 512.0, 1728.0])
+
+
 def test_row_of_a_result_changed() -> None:
     # y = 2 w with row 0 multiplied by 3: d sum(y^2) / dw = 2 (2 c)^2 w, c = 3 in row 0 and 1 elsewhere
     w = ag.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)

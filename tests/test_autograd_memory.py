@@ -81,18 +81,26 @@ def test_recorded_gradients_leave_no_cycle(no_collector: None) -> None:
 
 
 def test_saved_arrays_go_while_the_walk_passes() -> None:
-    """A chain of 40 steps on 1 MB arrays: backward never holds more than it found."""
-    w = ag.ones(1 << 18, requires_grad=True)  # 1 MB of float32
-    y = w
-    for _ in range(40):
-        y = y.tanh()
-    y = y.sum()
+    """A chain of 40 steps that save 1 MB each: halfway back, half of it is gone, and little came on top."""
+    megabyte = 1 << 20
+    held = []
+    w = ag.ones(megabyte // 4, requires_grad=True)
     tracemalloc.start()
+    y = w
+    for k in range(40):
+        y = y.tanh()
+        if k == 20:
+            y.register_hook(lambda g: held.append(tracemalloc.get_traced_memory()[0]))
+    y = y.sum()
+    before, _ = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
     y.backward()
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    # gradient in, gradient out, and two temporaries of the rule; 40 saved outputs are freed as it goes
-    assert peak < 5 * (1 << 20), f"backward needed {peak / 2**20:.1f} MB on top"
+    assert before > 39 * megabyte
+    assert held[0] < 25 * megabyte, f"{held[0] / megabyte:.1f} MB halfway, of {before / megabyte:.1f}"
+    # gradient in, gradient out and two temporaries of the rule
+    assert peak - before < 5 * megabyte, f"backward needed {(peak - before) / megabyte:.1f} MB on top"
 
 
 def test_memory_of_a_training_loop_does_not_grow(no_collector: None) -> None:
