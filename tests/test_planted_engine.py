@@ -6,6 +6,7 @@ A bug is a monkeypatch.  The named test must pass as things are and fail with th
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -100,7 +101,7 @@ def base_of_a_changed_view_not_rebased(patch: Patch) -> None:
 
 def stale_views(patch: Patch) -> None:
     patch.setattr(record, "refresh", lambda x: None)
-    patch.setattr("allgrad.tensor.core.refresh", lambda x: None)
+    patch.setattr(sys.modules["allgrad.tensor.core"], "refresh", lambda x: None)
 
 
 def saved_values_never_freed(patch: Patch) -> None:
