@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allgrad.cli.cores import quota_cores, thread_variables
@@ -299,6 +299,7 @@ def test_cpu_quota(tmp_path: Path) -> None:
     assert quota_cores(cgroup, tmp_path / "no such file") is None
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_host_list_is_read_or_refused(text: str) -> None:
     try:
@@ -310,6 +311,7 @@ def test_any_host_list_is_read_or_refused(text: str) -> None:
     assert not any(host.name.startswith("-") for host in hosts)
 
 
+@settings(deadline=None)
 @given(content=st.binary(max_size=200))
 def test_any_hostfile_is_read_or_refused(tmp_path_factory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "hostfile"

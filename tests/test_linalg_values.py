@@ -140,3 +140,11 @@ def test_products_of_halves_are_summed_in_float32() -> None:
     x = ag.full((1, 4096), 1.0, dtype=ag.float16)
     y = x @ ag.full((4096, 1), 1.0, dtype=ag.float16)
     assert y.dtype is ag.float16 and y.item() == 4096
+
+
+def test_einsum_broadcasts_lengths_of_one() -> None:
+    a, b = real(2, 1), real(3, 4)
+    found = ag.einsum("ij,jk->ik", ag.from_numpy(a), ag.from_numpy(b)).numpy()
+    np.testing.assert_allclose(found, a @ np.ones((1, 3)) @ b, rtol=1e-12)
+    with pytest.raises(RuntimeError, match="does not broadcast"):
+        ag.einsum("ij,jk->ik", ag.ones(2, 2), ag.ones(3, 4))

@@ -156,3 +156,22 @@ def test_scans_of_long_axes_have_exact_gradients() -> None:
     a, p = x.detach().numpy(), np.cumprod(x.detach().numpy())
     expected = np.cumsum(p[::-1])[::-1] / a
     np.testing.assert_allclose(g.numpy(), expected, rtol=1e-11)
+
+
+def test_a_nan_stays_the_largest_and_the_smallest_so_far() -> None:
+    x = ag.tensor([1.0, math.nan, 5.0, math.nan, 2.0])
+    for found in (x.cummax(0), x.cummin(0)):
+        np.testing.assert_array_equal(found.values.numpy(), [1, math.nan, math.nan, math.nan, math.nan])
+        assert found.indices.tolist() == [0, 1, 1, 3, 3]
+
+
+def test_ranks_out_of_range_are_refused() -> None:
+    x = ag.arange(4.0)
+    for k in (-1, 5):
+        with pytest.raises(RuntimeError, match="out of range"):
+            x.topk(k)
+    for k in (0, 5):
+        with pytest.raises(RuntimeError, match="out of range"):
+            x.kthvalue(k)
+    with pytest.raises(ValueError, match=r"in the range \[0, 1\]"):
+        x.quantile(1.5)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from allgrad.optim.arguments import check_lr, check_range, check_switches, number
-from allgrad.optim.elementwise import Elementwise, Rule
+from allgrad.optim.elementwise import Elementwise, Rule, count
 from allgrad.optim.layout import Names
 
 Array = np.ndarray[Any, Any]
@@ -35,8 +35,8 @@ class Adadelta(Elementwise):
     def _moments(self, group: dict[str, Any]) -> Names:
         return ("square_avg", "acc_delta")
 
-    def _rule(self, group: dict[str, Any], scalars: Array) -> Rule:
-        scalars[1] += 1
+    def _rule(self, group: dict[str, Any], scalars: list[Array], first: bool) -> Rule:
+        count(scalars[0])
         rho = group["rho"]
         return Rule(adadelta, (rho, 1 - rho, group["eps"], number(group["lr"])), number(group["weight_decay"]))
 

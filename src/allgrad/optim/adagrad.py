@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from allgrad.optim.arguments import check_lr, check_range, check_switches, number
-from allgrad.optim.elementwise import Elementwise, Rule
+from allgrad.optim.elementwise import Elementwise, Rule, count
 from allgrad.optim.layout import Names
 
 Array = np.ndarray[Any, Any]
@@ -44,9 +44,8 @@ class Adagrad(Elementwise):
     def _first(self, group: dict[str, Any]) -> dict[str, float]:
         return {"sum": self.defaults["initial_accumulator_value"]}
 
-    def _rule(self, group: dict[str, Any], scalars: Array) -> Rule:
-        scalars[1] += 1
-        rate = number(group["lr"]) / (1 + (scalars[1].item(0) - 1) * group["lr_decay"])
+    def _rule(self, group: dict[str, Any], scalars: list[Array], first: bool) -> Rule:
+        rate = number(group["lr"]) / (1 + (count(scalars[0]) - 1) * group["lr_decay"])
         return Rule(adagrad, (rate, group["eps"]), number(group["weight_decay"]))
 
 

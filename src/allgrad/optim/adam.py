@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from allgrad.optim.arguments import check_betas, check_lr, check_range, check_switches, number
-from allgrad.optim.elementwise import Elementwise, Rule
+from allgrad.optim.elementwise import Elementwise, Rule, count
 from allgrad.optim.layout import Names
 
 Array = np.ndarray[Any, Any]
@@ -36,9 +36,8 @@ class Adam(Elementwise):
     def _moments(self, group: dict[str, Any]) -> Names:
         return AMSGRAD if group["amsgrad"] else PLAIN
 
-    def _rule(self, group: dict[str, Any], scalars: Array) -> Rule:
-        scalars[1] += 1
-        step = scalars[1].item(0)
+    def _rule(self, group: dict[str, Any], scalars: list[Array], first: bool) -> Rule:
+        step = count(scalars[0])
         lr, eps, weight_decay = number(group["lr"]), group["eps"], number(group["weight_decay"])
         beta1, beta2 = group["betas"]
         beta1, beta2 = number(beta1), number(beta2)

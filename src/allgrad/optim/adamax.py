@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from allgrad.optim.arguments import check_betas, check_lr, check_range, check_switches, number
-from allgrad.optim.elementwise import Elementwise, Rule
+from allgrad.optim.elementwise import Elementwise, Rule, count
 from allgrad.optim.layout import Names
 
 Array = np.ndarray[Any, Any]
@@ -34,10 +34,9 @@ class Adamax(Elementwise):
     def _moments(self, group: dict[str, Any]) -> Names:
         return ("exp_avg", "exp_inf")
 
-    def _rule(self, group: dict[str, Any], scalars: Array) -> Rule:
-        scalars[1] += 1
+    def _rule(self, group: dict[str, Any], scalars: list[Array], first: bool) -> Rule:
         beta1, beta2 = group["betas"]
-        rate = number(group["lr"]) / (1 - beta1 ** scalars[1].item(0))
+        rate = number(group["lr"]) / (1 - beta1 ** count(scalars[0]))
         return Rule(adamax, (beta1, 1 - beta1, beta2, group["eps"], rate), number(group["weight_decay"]))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from allgrad.optim.arguments import check_lr, check_range, check_switches, number
-from allgrad.optim.elementwise import Elementwise, Rule
+from allgrad.optim.elementwise import Elementwise, Rule, count
 from allgrad.optim.layout import Names
 
 Array = np.ndarray[Any, Any]
@@ -37,10 +37,9 @@ class ASGD(Elementwise):
     def _first(self, group: dict[str, Any]) -> dict[str, float]:
         return {"eta": number(group["lr"]), "mu": 1.0}
 
-    def _rule(self, group: dict[str, Any], scalars: Array) -> Rule:
-        _, steps, etas, mus = scalars
-        steps += 1
-        step, eta, mu = steps.item(0), etas.item(0), mus.item(0)
+    def _rule(self, group: dict[str, Any], scalars: list[Array], first: bool) -> Rule:
+        steps, etas, mus = scalars
+        step, eta, mu = count(steps), etas.item(0), mus.item(0)
         lr, lambd = number(group["lr"]), group["lambd"]
         etas[:] = lr / (1 + lambd * lr * step) ** group["alpha"]
         mus[:] = 1 / max(1.0, step - group["t0"])

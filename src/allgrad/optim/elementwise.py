@@ -19,6 +19,9 @@ from allgrad.optim.passes import Run, Scratch
 Array = np.ndarray[Any, Any]
 Kernel = Callable[[Array, Array, tuple[Array, ...], tuple[Array, ...], list[Array]], None]
 
+ONE = np.array(1, np.float32)
+CHANGED = ("optimizer step",)  # what backward says changed a value that it saved
+
 
 class Rule(NamedTuple):
     """What one step does to a run: ``kernel(values, grads, moments, temporaries, numbers)``."""
@@ -77,8 +80,8 @@ class Elementwise(Optimizer):
         """First values of state entries that do not start at zero."""
         return {}
 
-    def _rule(self, group: dict[str, Any], scalars: Array) -> Rule:
-        """The kernel and numbers of this step; moves ``scalars`` on, one row each, row 0 is 0 at the first update."""
+    def _rule(self, group: dict[str, Any], scalars: list[Array], first: bool) -> Rule:
+        """The kernel and numbers of this step; moves on the ``scalars``, one (slots,) each; ``first``: no update before."""
         raise NotImplementedError
 
     def _step(self) -> None:
@@ -98,15 +101,7 @@ class Elementwise(Optimizer):
 
     def _touched(self, plan: Plan) -> bool:
         """Whether state entries were replaced or the per parameter numbers written to by someone else."""
-        if plan.names != ((), ()):
-            state = self.state
-            for run in plan.runs:
-                if run.changed():
-                    return True
-                for slot in run.slots:
-                    if slot.detached(state.get(slot.param)):
-                        return True
-        return False
+        return plan.names != ((), ()) and any([run.touched(self.state) for run in plan.runs])
 
     def _arrange(self, plan: Plan, present: list[bool], first: dict[str, float]) -> None:
         """Cut the batches into runs: neighbours that have a gradient and equal per parameter numbers."""
@@ -135,23 +130,19 @@ class Elementwise(Optimizer):
         plan.runs, plan.present = runs, present
 
     def _update(self, group: dict[str, Any], run: Run) -> None:
-        rule = self._rule(group, run.scalars)
-        run.scalars[:1] = 1
-        run.seen = run.scalars.tobytes()
-        slots = run.slots
-        in_place = run.batch.in_place
-        negate, decay, shrink = bool(group.get("maximize")), rule.decay, rule.shrink
-        numbers = self._scratch.constants(run.dtype, (*rule.numbers, decay, shrink))
-        by_decay, by_shrink = numbers[len(rule.numbers)], numbers[len(rule.numbers) + 1]
-        kernel = rule.kernel
-        given = slots[0].param._grad._a.ravel() if in_place else None
+        rule = self._rule(group, run.rows, run.first)
+        run.stepped()
+        kernel, settings, decay, shrink = rule
+        numbers = self._scratch.constants(run.dtype, (decay, shrink, *settings))
+        by_decay, by_shrink, *numbers = numbers
+        negate, in_place = bool(group.get("maximize")), run.in_place
+        given = run.params[0]._grad._a.ravel() if in_place else None
         for values, own, moments, temporaries, stored, span in run.pieces:
             for memory, wide in stored:
                 np.copyto(wide, memory, casting="unsafe")
             if given is None:
                 run.gather()
-                np.concatenate([s.param._grad._a.ravel() for s in slots], out=own, casting="unsafe")
-                g = own
+                g = np.concatenate([p._grad._a.ravel() for p in run.params], out=own, casting="unsafe")
             else:
                 g = given[span]
                 if g.dtype != own.dtype:
@@ -167,12 +158,11 @@ class Elementwise(Optimizer):
             kernel(values, g, moments, temporaries, numbers)
             for memory, wide in stored:
                 np.copyto(memory, wide, casting="unsafe")
-        if not in_place and run.pieces:
-            run.scatter()
-        for slot in slots:
-            version = slot.param._version
+        run.scatter()
+        for p in run.params:
+            version = p._version
             version[0] += 1
-            version[1:] = ("optimizer step",)
+            version[1:] = CHANGED
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in super().__getstate__().items() if k not in ("_plans", "_scratch")}
@@ -185,6 +175,12 @@ class Elementwise(Optimizer):
         """Drop what was derived from groups and state."""
         self._plans: dict[int, Plan] = {}
         self._scratch = Scratch()
+
+
+def count(steps: Array) -> float:
+    """Count one more update, and return the number of it."""
+    np.add(steps, ONE, steps)
+    return float(steps.item(0))
 
 
 def _alike(batch: Batch, a: Slot, b: Slot) -> bool:

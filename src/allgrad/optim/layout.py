@@ -8,6 +8,7 @@ parameter is updated where it lies, block by block, so that all that a pass touc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ BLOCK = 32 * 1024  # elements; five float32 blocks of a step are 640 KiB and fit
 class Slot:
     """One parameter: its array as last seen, and its place in the buffers of its batch."""
 
-    __slots__ = ("array", "entry", "homes", "param", "place", "start", "stop")
+    __slots__ = ("array", "entry", "homes", "names", "param", "place", "start", "stop")
 
     def __init__(self, param: Any, place: int, start: int) -> None:
         self.param = param
@@ -36,7 +37,8 @@ class Slot:
         self.start = start
         self.stop = start + self.array.size
         self.entry: dict[str, Any] | None = None  # state[param] as last seen
-        self.homes: list[tuple[str, Array]] = []  # where each value of the entry must lie
+        self.names: Names = ()
+        self.homes: list[Array] = []  # where the value of each name must lie
 
     def follow(self) -> bool:
         """The parameter has another array: whether that can take the place of the old one, as it then does."""
@@ -48,7 +50,11 @@ class Slot:
         """Whether the state of the parameter is not what lies in the buffers."""
         if entry is None or entry is not self.entry:
             return True
-        return any([getattr(entry.get(name), "_a", None) is not home for name, home in self.homes])
+        try:
+            arrays = [entry[name]._a for name in self.names]
+        except (KeyError, AttributeError):  # dropped, or replaced by a plain number
+            return True
+        return not all(map(is_, arrays, self.homes))
 
 
 class Batch:
@@ -76,14 +82,15 @@ class Batch:
         if len(self.scalars) != 1 + len(scalars):
             kind = np.float64 if get_default_dtype() is float64 else np.float32
             self.scalars = np.zeros((1 + len(scalars), len(self.slots)), kind)
-        homes = [(name, self.scalars[row, slot.place, ...]) for row, name in enumerate(scalars, 1)]
+        homes = [self.scalars[row, slot.place, ...] for row in range(1, len(self.scalars))]
         for name in moments:
             if name not in self.moments:
                 self.moments[name] = np.zeros(self.size, self.dtype)
-            homes.append((name, self.moments[name][slot.start : slot.stop].reshape(slot.array.shape)))
-        fresh = [_take_over(entry, name, home, first.get(name, 0.0)) for name, home in homes]
+            homes.append(self.moments[name][slot.start : slot.stop].reshape(slot.array.shape))
+        names = (*scalars, *moments)
+        fresh = [_take_over(entry, name, home, first.get(name, 0.0)) for name, home in zip(names, homes)]
         self.scalars[0, slot.place] = not any(fresh)
-        slot.entry, slot.homes = entry, homes
+        slot.entry, slot.names, slot.homes = entry, names, homes
 
 
 def _take_over(entry: dict[str, Any], name: str, home: Array, first: float) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from allgrad.optim.adam import PLAIN, track
 from allgrad.optim.arguments import check_betas, check_lr, check_range, check_switches, number
-from allgrad.optim.elementwise import Elementwise, Rule
+from allgrad.optim.elementwise import Elementwise, Rule, count
 from allgrad.optim.layout import Names
 
 Array = np.ndarray[Any, Any]
@@ -43,15 +43,14 @@ class NAdam(Elementwise):
     def _first(self, group: dict[str, Any]) -> dict[str, float]:
         return {"mu_product": 1.0}
 
-    def _rule(self, group: dict[str, Any], scalars: Array) -> Rule:
-        scalars[1] += 1
-        step = scalars[1].item(0)
+    def _rule(self, group: dict[str, Any], scalars: list[Array], first: bool) -> Rule:
+        step = count(scalars[0])
         (beta1, beta2), decay = group["betas"], group["momentum_decay"]
         lr, weight_decay = number(group["lr"]), number(group["weight_decay"])
         mu = beta1 * (1.0 - 0.5 * 0.96 ** (step * decay))
         mu_next = beta1 * (1.0 - 0.5 * 0.96 ** ((step + 1) * decay))
-        scalars[2] *= mu
-        product = scalars[2].item(0)
+        np.multiply(scalars[1], mu, scalars[1])
+        product = scalars[1].item(0)
         root = (1 - beta2**step) ** 0.5
         numbers = (
             beta1, 1 - beta1, beta2, 1 - beta2, group["eps"] * root,

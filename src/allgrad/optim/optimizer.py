@@ -17,7 +17,7 @@ import numpy as np
 from allgrad.autograd.modes import enable_grad
 from allgrad.autograd.node import RemovableHandle
 from allgrad.autograd.record import Variable, wrap
-from allgrad.errors import ArgumentError, DtypeError
+from allgrad.errors import ArgumentError, DtypeError, UnsupportedError
 
 Array = np.ndarray[Any, Any]
 Hooks = dict[int, Callable[..., Any]]
@@ -163,7 +163,7 @@ class Optimizer:
 
     def _step(self) -> None:
         """Change the parameters by their gradients."""
-        raise NotImplementedError(f"{type(self).__name__} must define step(closure=None)")
+        raise UnsupportedError(f"{type(self).__name__} must define step(closure=None)")
 
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(optimizer, args, kwargs)`` before each step; it may return (new_args, new_kwargs)."""

@@ -7,6 +7,7 @@ gathered into scratch memory, and one per block if its parameter is updated wher
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import is_
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,23 +68,34 @@ class Run:
     ) -> None:
         self.batch = batch
         self.slots = slots
+        self.params = [s.param for s in slots]
         self.dtype = computing(batch.dtype)
+        self.in_place = batch.in_place
         self.scalars = batch.scalars[:, slots[0].place : slots[-1].place + 1]
-        self.seen = b""  # the scalars as the last step left them
+        self.rows = list(self.scalars[1:])
+        self.first = not self.scalars[0, 0]
+        self.seen = self.scalars.tobytes()  # as the last step left them
+        self.entries: list[Any] = [s.entry for s in slots]
+        self.names = slots[0].names
+        self.homes = [home for s in slots for home in s.homes]
         self.start, self.stop = slots[0].start, slots[-1].stop
         self.pieces = list(self._cut(names, temporaries, scratch))
-        self.views: list[Array] = []  # per slot, where its values lie in the scratch memory
-        if self.pieces and not batch.in_place:
+        # Flat views of the parameters, and (parameter, where its values lie in the scratch memory).
+        self.flats: list[Array] | None = None
+        self.pairs: list[tuple[Array, Array]] = []
+        if self.pieces and not self.in_place:
             values = self.pieces[0].values
-            self.views = [values[s.start - self.start : s.stop - self.start].reshape(s.array.shape) for s in slots]
+            if all([s.array.flags.c_contiguous for s in slots]):
+                self.flats = [s.array.reshape(-1) for s in slots]
+            for s in slots:
+                self.pairs.append((s.array, values[s.start - self.start : s.stop - self.start].reshape(s.array.shape)))
 
     def _cut(self, names: tuple[str, ...], temporaries: int, scratch: Scratch) -> Iterator[Piece]:
         flat = [self.batch.moments[name][self.start : self.stop] for name in names]
         total = self.stop - self.start
-        in_place = self.batch.in_place
-        home = self.slots[0].array.reshape(-1) if in_place else None
+        home = self.slots[0].array.reshape(-1) if self.in_place else None
         widened = self.dtype != self.batch.dtype
-        block = BLOCK if in_place else max(total, 1)
+        block = BLOCK if self.in_place else max(total, 1)
         for i in range(0, total, block):
             span = slice(i, min(i + block, total))
             n = span.stop - i
@@ -105,13 +117,26 @@ class Run:
 
     def gather(self) -> None:
         """Bring the values of all slots into the scratch memory of the one piece."""
-        np.concatenate([s.array.ravel() for s in self.slots], out=self.pieces[0].values, casting="unsafe")
+        flats = self.flats or [s.array.ravel() for s in self.slots]
+        np.concatenate(flats, out=self.pieces[0].values, casting="unsafe")
 
     def scatter(self) -> None:
-        """Write the values back to where the parameters lie."""
-        for slot, view in zip(self.slots, self.views):
-            slot.array[...] = view
+        """Write the values back to where the parameters lie, if they were gathered."""
+        for array, values in self.pairs:
+            array[...] = values
 
-    def changed(self) -> bool:
-        """Whether someone else wrote to the scalars since the last step."""
-        return self.scalars.tobytes() != self.seen
+    def stepped(self) -> None:
+        """The scalars have been moved on by the step itself."""
+        if self.first:
+            self.scalars[0], self.first = 1, False
+        self.seen = self.scalars.tobytes()
+
+    def touched(self, state: dict[Any, dict[str, Any]]) -> bool:
+        """Whether someone else wrote to the scalars since the last step, or replaced a value of the state."""
+        if self.scalars.tobytes() != self.seen or not all(map(is_, map(state.get, self.params), self.entries)):
+            return True
+        try:
+            arrays = [entry[name]._a for entry in self.entries for name in self.names]
+        except (KeyError, AttributeError):  # dropped, or replaced by a plain number
+            return True
+        return not all(map(is_, arrays, self.homes))

@@ -8,7 +8,7 @@ import numpy as np
 
 from allgrad.optim.adam import PLAIN, adam, track
 from allgrad.optim.arguments import check_betas, check_lr, check_range, check_switches, number
-from allgrad.optim.elementwise import Elementwise, Rule
+from allgrad.optim.elementwise import Elementwise, Rule, count
 from allgrad.optim.layout import Names
 
 Array = np.ndarray[Any, Any]
@@ -36,9 +36,8 @@ class RAdam(Elementwise):
     def _moments(self, group: dict[str, Any]) -> Names:
         return PLAIN
 
-    def _rule(self, group: dict[str, Any], scalars: Array) -> Rule:
-        scalars[1] += 1
-        step = scalars[1].item(0)
+    def _rule(self, group: dict[str, Any], scalars: list[Array], first: bool) -> Rule:
+        step = count(scalars[0])
         beta1, beta2 = group["betas"]
         lr, weight_decay = number(group["lr"]), number(group["weight_decay"])
         rate, correction2 = lr / (1 - beta1**step), 1 - beta2**step

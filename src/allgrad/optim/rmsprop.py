@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from allgrad.optim.arguments import check_lr, check_range, check_switches, number
-from allgrad.optim.elementwise import Elementwise, Rule
+from allgrad.optim.elementwise import Elementwise, Rule, count
 from allgrad.optim.layout import Names
 
 Array = np.ndarray[Any, Any]
@@ -41,8 +41,8 @@ class RMSprop(Elementwise):
             names.append("grad_avg")
         return tuple(names)
 
-    def _rule(self, group: dict[str, Any], scalars: Array) -> Rule:
-        scalars[1] += 1
+    def _rule(self, group: dict[str, Any], scalars: list[Array], first: bool) -> Rule:
+        count(scalars[0])
         alpha = group["alpha"]
         numbers = (number(group["lr"]), alpha, 1 - alpha, group["eps"], number(group["momentum"]))
         kernel = KERNELS[group["momentum"] > 0, bool(group["centered"])]

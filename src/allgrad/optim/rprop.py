@@ -8,7 +8,7 @@ import numpy as np
 
 from allgrad.errors import ArgumentError
 from allgrad.optim.arguments import check_lr, check_switches, number
-from allgrad.optim.elementwise import Elementwise, Rule
+from allgrad.optim.elementwise import Elementwise, Rule, count
 from allgrad.optim.layout import Names
 
 Array = np.ndarray[Any, Any]
@@ -37,8 +37,8 @@ class Rprop(Elementwise):
     def _first(self, group: dict[str, Any]) -> dict[str, float]:
         return {"step_size": number(group["lr"])}
 
-    def _rule(self, group: dict[str, Any], scalars: Array) -> Rule:
-        scalars[1] += 1
+    def _rule(self, group: dict[str, Any], scalars: list[Array], first: bool) -> Rule:
+        count(scalars[0])
         return Rule(rprop, (*group["etas"], *group["step_sizes"]))
 
 

@@ -38,13 +38,12 @@ class SGD(Elementwise):
     def _moments(self, group: dict[str, Any]) -> Names:
         return ("momentum_buffer",) if group["momentum"] else ()
 
-    def _rule(self, group: dict[str, Any], scalars: Array) -> Rule:
+    def _rule(self, group: dict[str, Any], scalars: list[Array], first: bool) -> Rule:
         lr, momentum = number(group["lr"]), number(group["momentum"])
         decay = number(group["weight_decay"])
         if not momentum:
             return Rule(descend, (lr,), decay)
         # The first gradient becomes the running sum as it is, without dampening.
-        first = not scalars[0, 0]
         kept, taken = (0.0, 1.0) if first else (momentum, 1.0 - number(group["dampening"]))
         return Rule(nesterov if group["nesterov"] else heavy_ball, (lr, kept, taken, momentum), decay)
 

@@ -12,6 +12,7 @@ from allgrad.autograd.record import apply
 from allgrad.errors import ArgumentError, ShapeError
 from allgrad.nn.functional.arguments import floating, shaped
 from allgrad.ops import norm as ops
+from allgrad.ops import norm_rows
 from allgrad.ops.arithmetic import cast
 from allgrad.ops.padding import pad_constant
 from allgrad.ops.pool_avg import window_sum
@@ -128,7 +129,7 @@ def _layer_norm(rows: Any, weight: Any, bias: Any, eps: float) -> Any:
     if rows._a.dtype.itemsize == 2:
         wide = apply(cast, (rows,), {"dtype": np.dtype(np.float32)})
         return _as(_layer_norm(wide, _as(weight, wide), _as(bias, wide), eps), rows)
-    return apply(ops.layer_norm, (rows, _as(weight, rows), _as(bias, rows)), {"eps": eps})[0]
+    return apply(norm_rows.layer_norm, (rows, _as(weight, rows), _as(bias, rows)), {"eps": eps})[0]
 
 
 def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
@@ -145,7 +146,7 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
     if eps is None:
         eps = float(np.finfo(wide._a.dtype).eps)
     scale = None if weight is None else _as(shaped(weight, (width,)), wide)
-    y = apply(ops.rms_norm, (wide, scale), {"eps": eps})[0]
+    y = apply(norm_rows.rms_norm, (wide, scale), {"eps": eps})[0]
     return shaped(_as(y, x), x._a.shape)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from allgrad.autograd.record import Variable, wrap
-from allgrad.errors import ArgumentError, DtypeError
+from allgrad.errors import ArgumentError, DtypeError, UnsupportedError
 from allgrad.optim.arguments import number
 from allgrad.optim.optimizer import Optimizer
 
@@ -88,7 +88,7 @@ class LRScheduler:
 
     def _next(self, lr: float, base: float) -> float:
         """The rate at ``last_epoch`` from the rate before and the rate at the start."""
-        raise NotImplementedError(f"{type(self).__name__} must define get_lr()")
+        raise UnsupportedError(f"{type(self).__name__} must define get_lr()")
 
     def step(self, epoch: int | None = None) -> None:
         """Go to the next epoch, or to the given one, and set the rates."""
@@ -137,7 +137,7 @@ class ClosedLRScheduler(LRScheduler):
 
     def _closed(self, base: float) -> float:
         """The rate at ``last_epoch`` from the rate at the start."""
-        raise NotImplementedError(f"{type(self).__name__} must define _closed(base)")
+        raise UnsupportedError(f"{type(self).__name__} must define _closed(base)")
 
     def _get_closed_form_lr(self) -> list[float]:
         return [self._closed(number(base)) for base in self.base_lrs]
