@@ -1,0 +1,23 @@
+"""A gamma number as a function of its shape parameter: the slope is that of SciPy's quantile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from op_samples import Array, Sample
+from scipy import stats
+
+ALPHA = np.array([0.4, 1.0, 3.0, 12.0])
+DRAW = np.array([0.2, 0.9, 2.5, 14.0])
+
+
+def _slope(alpha: Array, draw: Array) -> Any:
+    q, step = stats.gamma(alpha).cdf(draw), 1e-4
+    return (stats.gamma(alpha + step).ppf(q) - stats.gamma(alpha - step).ppf(q)) / (2 * step)
+
+
+SAMPLES: dict[str, list[Sample]] = {
+    "gamma_slope": [Sample((ALPHA, DRAW), reference=_slope)],
+    "gamma_from": [Sample((ALPHA, DRAW), reference=lambda alpha, draw: draw, wrt=(), second=False)],
+}
