@@ -13,8 +13,9 @@ DRAW = np.array([0.2, 0.9, 2.5, 14.0])
 
 
 def _slope(alpha: Array, draw: Array) -> Any:
-    q, step = stats.gamma(alpha).cdf(draw), 1e-4
-    return (stats.gamma(alpha + step).ppf(q) - stats.gamma(alpha - step).ppf(q)) / (2 * step)
+    q, h = stats.gamma(alpha).cdf(draw), 1e-3 * alpha
+    moved = {k: stats.gamma(alpha + k * h).ppf(q) for k in (-2, -1, 1, 2)}
+    return (8 * (moved[1] - moved[-1]) - (moved[2] - moved[-2])) / (12 * h)
 
 
 SAMPLES: dict[str, list[Sample]] = {
