@@ -14,10 +14,10 @@ def numbers(*shape: int) -> t.Tensor:
 
 
 def test_a_source_in_the_same_memory_is_read_before_it_is_written() -> None:
-    x = numbers(4, 2)
+    x = numbers(2000, 100)
     expected = x.numpy().copy()
     expected[1:] += expected[:-1].copy()
-    x.index_add_(0, t.tensor([1, 2, 3]), x[:3])
+    x.index_add_(0, t.arange(1, 2000), x[:1999])
     np.testing.assert_array_equal(x.numpy(), expected)
     y = numbers(4)
     y[1:] = y[:-1]
@@ -94,6 +94,15 @@ def test_slices_beside_other_uses_and_twice_the_same() -> None:
     np.testing.assert_array_equal(x.grad.numpy(), expected)
     loss.backward()
     np.testing.assert_array_equal(x.grad.numpy(), 2 * expected)
+
+
+def test_a_slice_does_not_add_into_a_gradient_that_others_hold() -> None:
+    x, w = numbers(3).requires_grad_(), numbers(3).requires_grad_()
+    y, v = x * 1, w * 1
+    first = y[0] * 7
+    (first + (y + v).sum()).backward()  # the sum hands one array to y and v
+    np.testing.assert_array_equal(x.grad.numpy(), [8, 1, 1])
+    np.testing.assert_array_equal(w.grad.numpy(), [1, 1, 1])
 
 
 def test_gradient_given_to_a_hook_is_not_changed_afterwards() -> None:

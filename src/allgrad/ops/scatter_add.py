@@ -24,7 +24,7 @@ def add_flat(flat: Array, at: Array, x: Array) -> None:
 
 
 def add_rows(y: Array, at: Array, rows: Array) -> None:
-    """``y[at[i]] += rows[i]``: (n, ...), (k,), (k, ...)."""
+    """``y[at[i]] += rows[i]``: (n, ...), (k,), (k, ...); negative ones count from the end, in rows and so in ``flat``."""
     if not y.flags.c_contiguous or y.dtype.kind == "V":
         np.add.at(y, at, rows)
         return
@@ -32,8 +32,6 @@ def add_rows(y: Array, at: Array, rows: Array) -> None:
     if not width or not at.size:
         return
     flat = y.reshape(-1)
-    if np.any(at < 0):
-        at = np.where(at < 0, at + len(y), at)
     if width == 1:
         add_flat(flat, at, rows.reshape(-1))
         return

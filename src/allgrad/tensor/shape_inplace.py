@@ -31,8 +31,6 @@ def become(x: Any, name: str, view: Any) -> Any:
     new = view(old)
     x._a, x._view, x._node = new._a, new._view, new._node
     bump(x, name)
-    if x._view is not None:
-        x._view.version = x._version[0]
     return x
 
 
