@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
+from allgrad.cli.job import Job
 from cli_jobs import finish, launcher, processes_with, start, wait_until_gone
 
 FAST_S = 5.0
@@ -95,12 +97,19 @@ def test_asked_twice_it_ends_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["plain", "deaf"])
-def test_a_killed_launcher_takes_the_job_with_it(tmp_path: Path, how: str) -> None:
+def test_a_killed_launcher_takes_the_job_with_it(tmp_path: Path, how: str, monkeypatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     job = start_job(tmp_path, how)
     assert len(processes_with(str(tmp_path))) >= 3
     job.kill()
     finish(job)
     wait_until_gone(str(tmp_path))
+    # Its directory could not be removed; the next job does that, but leaves those of living launchers alone.
+    assert list(tmp_path.glob("allgrad-job-*/launcher"))
+    living = Job.create(shared=False)
+    finish(start(tmp_path, "run", "-n", "1", "-m", "this", TMPDIR=str(tmp_path)))
+    assert list(tmp_path.glob("allgrad-job-*")) == [living.directory]
 
 
 def test_launcher_and_mpirun_killed_at_once(tmp_path: Path) -> None:

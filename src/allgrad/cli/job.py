@@ -4,7 +4,8 @@ A node's death under Open MPI and ``os._exit(0)`` under MPICH both leave exit co
 lost under MPICH.  So rank 0 leaves ``finished`` at its normal end, the first rank to fail leaves ``failure``, and
 each rank leaves its process number, to which the launcher sends signals directly.
 
-    rank-R     {"host", "pid", "start"}   the process of rank R
+    launcher   {"place", "pid", "start"}  the launcher's process
+    rank-R     {"place", "pid", "start"}  the process of rank R
     left-R     (empty)                    rank R is leaving with a non-zero exit code
     failure    {"rank", "host", "code", "text"}   of the first rank that failed, complete or absent
     finished   (empty)                    rank 0 came to the end of the program
@@ -12,6 +13,7 @@ each rank leaves its process number, to which the launcher sends signals directl
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -45,6 +47,17 @@ def start_time(pid: int) -> int | None:
     return None if state == "Z" else int(fields[18])
 
 
+def this_process() -> dict[str, str | int | None]:
+    """Who we are; the number counts only on this host and in this PID namespace (containers may share the rest)."""
+    return {"place": this_place(), "pid": os.getpid(), "start": start_time(os.getpid())}
+
+
+def this_place() -> str:
+    """Where process numbers mean the same as here."""
+    namespace = os.readlink("/proc/self/ns/pid") if os.path.exists("/proc/self/ns/pid") else ""
+    return f"{socket.gethostname()} {namespace}"
+
+
 @dataclass(frozen=True)
 class Job:
     """One job's directory; the launcher creates and removes it, every rank that can see it writes into it."""
@@ -54,9 +67,15 @@ class Job:
     @classmethod
     def create(cls, shared: bool) -> Job:
         """A fresh directory; ``shared`` puts it into the working directory, which other nodes see too."""
-        if shared:
-            return cls(Path(tempfile.mkdtemp(prefix=".allgrad-job-", dir=os.getcwd())))
-        return cls(Path(tempfile.mkdtemp(prefix="allgrad-job-")))
+        parent, prefix = (os.getcwd(), ".allgrad-job-") if shared else (tempfile.gettempdir(), "allgrad-job-")
+        for abandoned in Path(parent).glob(f"{prefix}*/launcher"):  # by a launcher that was killed
+            with contextlib.suppress(OSError, ValueError):  # another user's, or being removed right now
+                entry = json.loads(abandoned.read_text())
+                if entry["place"] == this_place() and start_time(entry["pid"]) != entry["start"]:
+                    cls(abandoned.parent).remove()
+        job = cls(Path(tempfile.mkdtemp(prefix=prefix, dir=parent)))
+        job._publish("launcher", json.dumps(this_process()))
+        return job
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Job | None:
@@ -70,8 +89,7 @@ class Job:
 
     def register(self, rank: int) -> None:
         """Leave this process's number for the launcher."""
-        me = {"host": socket.gethostname(), "pid": os.getpid(), "start": start_time(os.getpid())}
-        self._publish(f"rank-{rank}", json.dumps(me))
+        self._publish(f"rank-{rank}", json.dumps(this_process()))
 
     @property
     def started(self) -> bool:
@@ -83,7 +101,7 @@ class Job:
         alive = {}
         for path in self.directory.glob("rank-*"):
             entry = json.loads(path.read_text())
-            if entry["host"] == socket.gethostname() and start_time(entry["pid"]) == entry["start"]:
+            if entry["place"] == this_place() and start_time(entry["pid"]) == entry["start"]:
                 alive[int(path.name.removeprefix("rank-"))] = int(entry["pid"])
         return alive
 
