@@ -84,7 +84,7 @@ def backward(
         stops = {_asked(t) for t in wanted}
         for t in wanted:
             if isinstance(t, Variable) and t._node is not None:
-                t._node.retained = weakref.ref(t)  # from now on it keeps its gradient, as after retain_grad()
+                t._node.retain(weakref.ref(t))  # from now on it keeps its gradient, as after retain_grad()
     walk = Walk(create_graph=create_graph, retain_graph=retain, stops=stops, accumulate=True)
     walk.run(roots, gradients)
 

@@ -8,6 +8,7 @@ they produced, so a graph has no reference cycles and goes away with its last Te
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,7 +27,7 @@ class Node:
     """An op that ran.  ``shape`` and ``dtype`` are those of its output (lists of them for several outputs)."""
 
     __slots__ = (
-        "__dict__", "__weakref__", "dtype", "meta", "op", "parents", "plan", "saved", "seq", "shape", "versions",
+        "__dict__", "__weakref__", "dtype", "meta", "op", "parents", "plan", "saved", "seq", "shape", "versions", "watched",
     )  # fmt: skip
 
     # What few nodes have lives in their __dict__, which the others never allocate.
@@ -50,6 +51,7 @@ class Node:
         self.saved: Any = ()
         self.versions: Any = ()  # (version cell, number when saved, input index or -1 for the output) per saved array
         self.seq = next(sequence)
+        self.watched = False  # whether hooks, a Tensor that retains its gradient or packed values ask for the long way
 
     def name(self) -> str:
         """The op's name as PyTorch writes it: ``MulBackward0``."""
@@ -75,15 +77,29 @@ class Node:
 
     def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(grad_inputs, grad_outputs)`` after this node's backward; it may return new grad_inputs."""
+        self.watched = True
         if self.post_hooks is None:
             self.post_hooks = {}
         return RemovableHandle(self.post_hooks, hook)
 
     def register_prehook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(grad_outputs)`` before this node's backward; it may return new grad_outputs."""
+        self.watched = True
         if self.pre_hooks is None:
             self.pre_hooks = {}
         return RemovableHandle(self.pre_hooks, hook)
+
+    def register_tensor_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(grad)`` when the gradient of this node's output is known; it may return another."""
+        self.watched = True
+        if self.hooks is None:
+            self.hooks = {}
+        return RemovableHandle(self.hooks, hook)
+
+    def retain(self, tensor: weakref.ref[Any] | None) -> None:
+        """Let the output Tensor behind this reference keep its gradient; None: no Tensor any more."""
+        self.watched = True
+        self.retained = tensor
 
     def check_alive(self) -> None:
         """Errors if the saved values are gone or were changed in place since they were saved."""

@@ -95,8 +95,8 @@ def put_node(x: Variable, node: Node | None) -> None:
     before = x._node
     if before is not None and before.retained is not None and before.retained() is x:
         if node is not None:
-            node.retained = before.retained
-        before.retained = None
+            node.retain(before.retained)
+        before.retain(None)
     x._node = node
 
 
@@ -218,9 +218,7 @@ def add_hook(x: Variable, hook: Any) -> RemovableHandle:
     if target is None:
         raise GradientError("cannot register a hook on a tensor that doesn't require gradient")
     if isinstance(target, Node):
-        if target.hooks is None:
-            target.hooks = {}
-        return RemovableHandle(target.hooks, hook)
+        return target.register_tensor_hook(hook)
     if x._grad_hooks is None:
         x._grad_hooks = {}
     return RemovableHandle(x._grad_hooks, hook)

@@ -49,7 +49,7 @@ def save(node: Node, inputs: tuple[Any, ...], arrays: list[Any], outs: tuple[Var
 def _pack(node: Node, inputs: tuple[Any, ...], outs: tuple[Variable, ...]) -> None:
     """Hand every saved array to the innermost pack hook.  What a hook copied is safe from in-place changes."""
     watched = []
-    node.packed = True
+    node.packed = node.watched = True
     for k, (kind, i) in enumerate(node.plan.keep):
         if kind == "input" and isinstance(node.saved[k], np.ndarray):
             x = inputs[i] if isinstance(inputs[i], Variable) else None

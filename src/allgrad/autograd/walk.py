@@ -68,9 +68,7 @@ class Walk:
             for root in roots:
                 if not isinstance(root, Node):
                     self._report(root)
-            visit = self._visit
-            for node in nodes:
-                visit(node)
+            self._visit_all(nodes)
             if ctx.backward_depth == 1:
                 while ctx.after_backward:
                     ctx.after_backward.pop(0)()
@@ -81,6 +79,45 @@ class Walk:
                 ctx.after_backward.clear()
             ctx.grad_enabled, ctx.saved_hooks, ctx.inference = grad, hooks, inference
         return self.found
+
+    def _visit_all(self, nodes: Sequence[Node]) -> None:
+        """Visit the nodes in order.  Those with one pullback and nothing out of the ordinary are done right here."""
+        grads, add, visit = self.grads, self._add, self._visit
+        short = self.stops is None and not self.create_graph and not ctx.anomaly
+        drop = not self.retain_graph
+        for node in nodes:
+            plan = node.plan
+            single = plan.single
+            if single is None or not short or node.watched:
+                visit(node)
+                continue
+            i, call, at = single
+            parent = node.parents[i]
+            g = grads.pop(node, None)
+            if g is not None:
+                saved = node.saved
+                if saved is FREED:
+                    node.check_alive()
+                for cell, number, _ in node.versions:
+                    if cell[0] != number:
+                        node.check_alive()
+                if not at:
+                    results = [call(g)]
+                elif len(at) == 1:
+                    results = [call(g, saved[at[0]])]
+                else:
+                    results = [call(g, *[saved[k] for k in at])]
+                if drop and plan.keeps_arrays:
+                    node.saved, node.versions = FREED, ()
+                # The list alone holds the gradient now: what arrives alone can be summed in place.
+                g = saved = None
+                if results[0] is not None:
+                    try:
+                        add(parent, results.pop())
+                    except _WrongShape as wrong:
+                        raise wrong.of(node, i) from wrong.__cause__
+            if type(parent) is not Node:
+                self._report(parent)
 
     def _reach(self, roots: Sequence[Any]) -> list[Node]:
         """All nodes to visit, consumers first; counts how often each leaf will be reported to."""
@@ -170,9 +207,7 @@ class Walk:
                 if type(parent) is not Node:
                     self._report(parent)
         except _WrongShape as wrong:
-            raise ShapeError(
-                f"Function {node.name()} returned an invalid gradient at index {len(parents) - len(results) - 1} - {wrong}"
-            ) from wrong.__cause__
+            raise wrong.of(node, len(parents) - len(results) - 1) from wrong.__cause__
 
     def _before(self, node: Node, g: Any) -> Any:
         """Hooks on the gradient of a node's output, and the Tensor that retains it."""
@@ -289,6 +324,10 @@ def _shown(g: Any) -> Any:
 
 class _WrongShape(Exception):
     """A gradient that does not broadcast from the shape of its target; the visit adds whose it is."""
+
+    def of(self, node: Node, i: int) -> ShapeError:
+        """The error for the user."""
+        return ShapeError(f"Function {node.name()} returned an invalid gradient at index {i} - {self}")
 
 
 def _unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:

@@ -92,7 +92,7 @@ class Pull:
 class Plan:
     """What a node of an op keeps and calls, for one pattern of inputs that want a gradient."""
 
-    __slots__ = ("fused", "keep", "keeps_arrays", "keeps_input", "keeps_out", "steps", "wanted")
+    __slots__ = ("fused", "keep", "keeps_arrays", "keeps_input", "keeps_out", "single", "steps", "wanted")
 
     def __init__(self, op: Op, mask: int) -> None:
         self.wanted = tuple(bool(mask >> i & 1) for i in range(max(len(op.inputs), mask.bit_length())))
@@ -106,6 +106,9 @@ class Plan:
         self.keeps_input = frozenset(i for kind, i in keep if kind == "input")
         self.fused = op.fused is not None
         self.steps = tuple((i, p.call, tuple(keep.index(n) for n in p.needs), p.settings) for i, p in pulls)
+        # The one pullback of the most frequent nodes: (input, call, which saved values), where it names no setting.
+        alone = len(pulls) == 1 and op.fused is None and not pulls[0][1].settings and op.name != "pick"
+        self.single = self.steps[0][:3] if alone else None
 
 
 class Op:
@@ -121,7 +124,8 @@ class Op:
     def __init__(
         self, forward: Callable[..., Any], *, name: str, view: bool, ufunc: np.ufunc | None, multi: bool
     ) -> None:
-        self.forward = forward
+        # A ufunc is called as it is: one Python frame less in every operation.
+        self.forward: Callable[..., Any] = forward if ufunc is None else ufunc
         self.name = self.__name__ = name
         self.__doc__ = forward.__doc__
         self.view = view

@@ -282,7 +282,7 @@ class TensorCore(Variable):
         if not self.requires_grad:
             raise GradientError("can't retain_grad on Tensor that has requires_grad=False")
         if self._node is not None:
-            self._node.retained = weakref.ref(self)
+            self._node.retain(weakref.ref(self))
 
     @property
     def retains_grad(self) -> bool:
