@@ -68,6 +68,7 @@ SAMPLES = {
 }
 
 ROWS = np.array([[0, 4, 2], [2, 1, 2]])
+MANY = np.arange(30).reshape(3, 10) ** 2 % 5  # some of them more often than the others
 
 
 def look_up(weight: Array, index: Array, *, padding_idx: int = -1, by_frequency: bool = False) -> Array:
@@ -95,8 +96,11 @@ SAMPLES["embedding"] = [Sample((R(5, 3), ROWS), {}, look_up, wrt=(0,))]
 SAMPLES["embedding_sum"] = [
     Sample((R(2, 3, 4), ROWS), {"rows": n, "padding_idx": p, "by_frequency": f}, add_rows, wrt=(0,))
     for p, f in SETTINGS
-    for n in (5, 1000)  # by product and by sorting
+    for n in (5, 1000)
 ]
+SAMPLES["embedding_sum"].append(
+    Sample((R(3, 10, 2), MANY), {"rows": 6, "padding_idx": -1, "by_frequency": False}, add_rows, wrt=(0,))
+)
 SAMPLES["embedding_rows"] = [
     Sample((R(5, 4), ROWS), {"padding_idx": p, "by_frequency": f}, take_rows, wrt=(0,)) for p, f in SETTINGS
 ]

@@ -11,8 +11,8 @@ from allgrad.ops.op import op
 
 Array = Any
 
-DENSE_ROWS = 256
-"""Tables up to this many rows are summed by a product with the 0/1 matrix of the indices."""
+SHORT = 8
+"""An index that occurs more often has its rows summed by ``reduceat``, which is slow for short runs."""
 
 
 def check_rows(index: Array, rows: int) -> None:
@@ -43,13 +43,23 @@ def embedding_sum(y: Array, index: Array, *, rows: int, padding_idx: int, by_fre
         y = y / counts[flat].astype(y.dtype)[:, None]
     if not flat.size:
         return np.zeros((rows, width), y.dtype)
-    if rows <= DENSE_ROWS and y.dtype.itemsize >= 4:
-        return (flat == np.arange(rows)[:, None]).astype(y.dtype) @ y
-    total = np.zeros((rows, width), y.dtype)
+    total: Array = np.zeros((rows, width), y.dtype)
     order = np.argsort(flat, kind="stable")
-    ordered = flat[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    total[ordered[starts]] = np.add.reduceat(y[order], starts, axis=0)
+    keys = flat[order]
+    starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
+    lengths = np.diff(np.r_[starts, len(flat)])
+    often = lengths > SHORT
+    if often.any():
+        bounds = np.cumsum(lengths[often]) - lengths[often]
+        total[keys[starts[often]]] = np.add.reduceat(y.take(order[np.repeat(often, lengths)], 0), bounds, axis=0)
+    # The k-th occurrences of all rarer indices are different rows, which are added at once.
+    starts, lengths = starts[~often], lengths[~often]
+    for k in range(int(lengths.max(initial=0))):
+        at = starts[lengths > k] + k
+        if k:
+            total[keys[at]] += y.take(order[at], 0)
+        else:
+            total[keys[at]] = y.take(order[at], 0)
     return total
 
 
