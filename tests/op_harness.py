@@ -40,7 +40,7 @@ def load_table() -> dict[str, Op]:
             "special",
         ):
             importlib.import_module(part.name)
-    return TABLE
+    return {name: op for name, op in TABLE.items() if op.definition.__module__.startswith("allgrad.")}
 
 
 def load_samples() -> dict[str, list[Sample]]:

@@ -124,6 +124,7 @@ class Op:
     def __init__(
         self, forward: Callable[..., Any], *, name: str, view: bool, ufunc: np.ufunc | None, multi: bool
     ) -> None:
+        self.definition = forward
         # A ufunc is called as it is: one Python frame less in every operation.
         self.forward: Callable[..., Any] = forward if ufunc is None else ufunc
         self.name = self.__name__ = name
