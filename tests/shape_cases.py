@@ -152,6 +152,14 @@ SHAPE = lines("""
     t.broadcast_shapes((3,), (4,))
     t.broadcast_shapes()
     t.numel(y)
+    y.sum_to_size(3, 1)
+    y.sum_to_size((4,))
+    y.sum_to_size(2, 4)
+    y.sum_to_size(1, 1, 2, 3, 4)
+    x.sum_to_size(1)
+    reversed(x)
+    reversed(z)
+    x = x * 1; x.as_strided_((2, 2), (1, 4), 1); x * x
     t.atleast_1d(z)
     t.atleast_2d(v)
     t.atleast_3d(z)
@@ -224,6 +232,9 @@ JOINING = lines("""
     x.chunk(2, 5)
     x[:0].chunk(3)
     x.chunk(2, 1)[1]
+    x.unsafe_split(2, 1)
+    x.unsafe_split_with_sizes([1, 3], 1)
+    x = x * 1; x.unsafe_chunk(2, 1)[1].mul_(2); x * x
     t.tensor_split(x, 2, 1)
     t.tensor_split(x, 3, 1)
     t.tensor_split(x, (1, 3), 1)

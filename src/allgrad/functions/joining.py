@@ -156,6 +156,31 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
     return split(input, -(-n // chunks), at)
 
 
+def _apart(pieces: tuple[Any, ...], x: Any, dim: int) -> tuple[Any, ...]:
+    """The same pieces as views of their own, which may be changed in place."""
+    lead, start, found = (slice(None),) * dim, 0, []
+    for piece in pieces:
+        stop = start + piece._a.shape[dim]
+        found.append(apply(ops.slice_, (x,), {"index": (*lead, slice(start, stop))}))
+        start = stop
+    return tuple(found)
+
+
+def unsafe_split(tensor: Any, split_size: int, dim: int = 0) -> tuple[Any, ...]:
+    """``split`` whose pieces may be changed in place."""
+    return _apart(split(tensor, split_size, dim), tensor, dim_arg(dim, tensor._a.ndim))
+
+
+def unsafe_split_with_sizes(input: Any, split_sizes: Sequence[int], dim: int = 0) -> tuple[Any, ...]:
+    """``split_with_sizes`` whose pieces may be changed in place."""
+    return _apart(split_with_sizes(input, split_sizes, dim), input, dim_arg(dim, input._a.ndim))
+
+
+def unsafe_chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
+    """``chunk`` whose pieces may be changed in place."""
+    return _apart(chunk(input, chunks, dim), input, dim_arg(dim, input._a.ndim))
+
+
 def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[Any, ...]:
     """Exactly that many nearly equal pieces, or pieces between the given positions, as views."""
     input = tensor_arg(input, "tensor_split")

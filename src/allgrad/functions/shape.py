@@ -274,6 +274,14 @@ def expand(input: Any, size: Shape) -> Any:
     return apply(ops.expand, (input,), {"shape": expand_shape(input._a.shape, size, kind)})
 
 
+def sum_to_size(input: Any, size: Shape) -> Any:
+    """The adjoint of ``expand``: summed over the dimensions that ``size`` has not, or has with length one."""
+    shape, lead = input._a.shape, input._a.ndim - len(size)
+    if lead < 0 or any(n not in (1, m) for n, m in zip(size, shape[lead:])):
+        raise ShapeError(f"size {{{list(size)}}} is not expandable to size {{{list(shape)}}}.")
+    return apply(ops.sum_to, (input,), {"shape": size})
+
+
 def broadcast_to(input: Any, size: Any) -> Any:
     """``input`` broadcast to ``size`` without copying."""
     return expand(tensor_arg(input, "broadcast_to"), sizes_arg((size,), "broadcast_to"))

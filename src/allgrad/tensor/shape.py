@@ -73,6 +73,13 @@ class ShapeMethods(ShapeInplaceMethods):
 
     mH = mT
 
+    def __reversed__(self) -> Any:
+        return lay.flip(self, (0,)) if self._a.ndim else self
+
+    def sum_to_size(self, *size: Any) -> Any:
+        """Summed back to a shape that broadcasts to this one."""
+        return f.sum_to_size(self, f.sizes_arg(size, "sum_to_size"))
+
     def adjoint(self) -> Any:
         """The last two dimensions exchanged, as a view."""
         return f.adjoint(self)
@@ -121,4 +128,7 @@ class ShapeMethods(ShapeInplaceMethods):
     split_with_sizes = j.split_with_sizes
     tensor_split = j.tensor_split
     unbind = j.unbind
+    unsafe_chunk = j.unsafe_chunk
+    unsafe_split = j.unsafe_split
+    unsafe_split_with_sizes = j.unsafe_split_with_sizes
     vsplit = j.vsplit

@@ -13,7 +13,7 @@ from allgrad.dtypes import to_dtype
 from allgrad.errors import GradientError, ShapeError
 from allgrad.functions import shape as f
 from allgrad.functions.dims import scalar_name
-from allgrad.functions.shape_layout import matrices
+from allgrad.functions.shape_layout import as_strided, matrices
 from allgrad.ops import layout as ops
 from allgrad.ops.layout_strided import view_dtype
 from allgrad.ops.shape import window
@@ -61,6 +61,10 @@ class ShapeInplaceMethods(Variable):
         return become(self, "transpose_", lambda x: f.transpose(x, dim0, dim1))
 
     swapaxes_ = swapdims_ = transpose_
+
+    def as_strided_(self, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
+        """Another shape and other strides over the same memory."""
+        return become(self, "as_strided_", lambda x: as_strided(x, size, stride, storage_offset))
 
     def squeeze_(self, dim: Any = None) -> Any:
         """Without dimensions of length one."""
