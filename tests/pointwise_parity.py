@@ -48,6 +48,10 @@ ON_PURPOSE: dict[tuple[str, str], str] = {
         for name in ("polygamma 2", "polygamma method", "special.zeta")
     },
     ("copysign", "kinks"): "PyTorch divides inf by inf; the slope of copysign at infinity is 1 or -1",
+    **{
+        (name, "kinks"): "the slope of elu at nan is nan here and 1 in PyTorch"
+        for name in ("elu", "elu 0.7", "selu", "celu", "celu 1.7")
+    },
     ("softsign", "kinks"): "PyTorch has nan at infinity, where the slope is 0",
     ("gelu", "float16"): "PyTorch has nan at infinity; gelu(inf) is inf and gelu(-inf) 0",
     ("gelu", "float32"): "as for float16",

@@ -57,6 +57,10 @@ def _elu(x: float, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 
     return scale * (x if x > 0 else alpha * math.expm1(x * input_scale))
 
 
+def _elu_slope(x: float, alpha: float, scale: float, input_scale: float) -> float:
+    return scale * (1.0 if x > 0 else alpha * input_scale * math.exp(x * input_scale))
+
+
 def _softshrink(x: float, lambd: float = 0.5) -> float:
     return x - lambd if x > lambd else x + lambd if x < -lambd else 0.0
 
@@ -78,6 +82,7 @@ SAMPLES: dict[str, list[Sample]] = {
     "hardshrink": one(lambda x, lambd: x if abs(x) > lambd else 0.0, -2.1, 2.2, lambd=0.6),
     "hardsigmoid": one(lambda x: min(max(x + 3, 0), 6) / 6, -5.1, 5.2),
     "hardswish": one(lambda x: x * min(max(x + 3, 0), 6) / 6, -5.1, 5.2),
+    "hardswish_slope": one(lambda x: 0.0 if x <= -3 else 1.0 if x >= 3 else x / 3 + 0.5, -5.1, 5.2),
     # derivatives that backward needs as ops of their own stand beside their functions
     "gelu": one(_gelu, -5.0, 4.5),
     "gelu_slope": one(lambda x: float(scipy.special.ndtr(x)) + x * _density(x), -5.0, 4.5),
@@ -95,6 +100,7 @@ SAMPLES: dict[str, list[Sample]] = {
     "elu": one(_elu, -3.1, 3.2)
     + one(_elu, -3.1, 3.2, alpha=1.6732632423543772, scale=1.0507009873554805)
     + one(_elu, -3.1, 3.2, alpha=1.7, input_scale=1 / 1.7),
+    "elu_slope": one(_elu_slope, -3.1, 3.2, alpha=1.7, scale=1.2, input_scale=0.6),
     "softsign": one(lambda x: x / (1 + abs(x)), -3.1, 3.2),
     "tanhshrink": one(lambda x: x - math.tanh(x), -3.1, 3.2),
 }

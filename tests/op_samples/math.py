@@ -11,7 +11,6 @@ import numpy as np
 from op_samples import Sample
 
 Array = np.ndarray[Any, Any]
-RNG = np.random.default_rng(11)
 FLAT = False  # the derivative is a constant zero: nothing to differentiate again
 
 
@@ -21,9 +20,9 @@ def each(f: Callable[..., float]) -> Callable[..., Array]:
 
 
 def spread(low: float, high: float, *shape: int) -> Array:
-    """Numbers in [low, high] in random order, none twice."""
-    n = math.prod(shape)
-    return RNG.permutation(np.linspace(low, high, n)).reshape(shape)
+    """Numbers in [low, high] in random order, none twice; the same in every run and whoever asked before."""
+    rng = np.random.default_rng([round(1000 * (low + 1000)), round(1000 * (high + 1000)), *shape])
+    return rng.permutation(np.linspace(low, high, math.prod(shape))).reshape(shape)
 
 
 def one(f: Callable[[float], float], low: float, high: float, second: bool = True) -> list[Sample]:

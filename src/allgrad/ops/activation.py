@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from allgrad.ops.arithmetic import gate, tie, where
+from allgrad.ops.arithmetic import gate, tie
+from allgrad.ops.blocks import bounded
 from allgrad.ops.op import op
 
 Array = Any
@@ -15,8 +16,7 @@ Array = Any
 @op
 def hardtanh(x: Array, *, min_val: float = -1.0, max_val: float = 1.0) -> Array:
     """x limited to [min_val, max_val]; derivative 0 at both ends (``clamp`` has 1 there)."""
-    kind = x.dtype.type
-    return np.minimum(np.maximum(x, kind(min_val)), kind(max_val))
+    return bounded(x, min_val, max_val)
 
 
 hardtanh.pull(
@@ -59,8 +59,7 @@ threshold.pull(x=lambda g, x, *, threshold: gate(tie(g, x), (x <= threshold) == 
 @op
 def softshrink(x: Array, *, lambd: float = 0.5) -> Array:
     """x moved towards 0 by ``lambd``; 0 nearer than that."""
-    kind = x.dtype.type
-    return x - np.minimum(np.maximum(x, kind(-lambd)), kind(lambd))
+    return x - bounded(x, -lambd, lambd)
 
 
 softshrink.pull(x=lambda g, x, *, lambd: gate(tie(g, x), ((x >= -lambd) & (x <= lambd)) == False))  # noqa: E712
@@ -80,9 +79,8 @@ def hardsigmoid(x: Array) -> Array:
     """``clamp(x + 3, 0, 6) / 6``."""
     kind = x.dtype.type
     y = np.asarray(x + kind(3))
-    np.maximum(y, kind(0), out=y)
-    np.minimum(y, kind(6), out=y)
-    y /= kind(6)
+    y = np.asarray(bounded(y, 0, 6))
+    y *= kind(1 / 6)
     return y
 
 
@@ -97,4 +95,18 @@ def hardswish(x: Array) -> Array:
     return y
 
 
-hardswish.pull(x=lambda g, x: where(x < 3, gate(g * (x * (1 / 3) + 0.5), x > -3), g))
+hardswish.pull(x=lambda g, x: g * hardswish_slope(x))
+
+
+@op
+def hardswish_slope(x: Array) -> Array:
+    """Derivative of ``hardswish``: 0 up to -3, 1 from 3 on (and for nan), ``x / 3 + 1/2`` between."""
+    kind = x.dtype.type
+    y = np.asarray(x * kind(1 / 3))
+    y += kind(0.5)
+    y = np.asarray(gate.forward(y, (x > -3) & (x < 3)))
+    y += np.logical_not(x < 3).astype(x.dtype)
+    return y
+
+
+hardswish_slope.pull(x=lambda g, x: gate(g * (1 / 3), (x > -3) & (x < 3)))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from allgrad.errors import ArgumentError, DtypeError
+from allgrad.ops.blocks import bounded
 from allgrad.ops.op import Recorded, op
 
 Array = Any
@@ -239,7 +240,7 @@ sigmoid.pull(x=lambda g, out: g * ((1 - out) * out))
 @op
 def relu(x: Array) -> Array:
     """``max(x, 0)``; derivative 0 at 0; nan stays nan."""
-    return np.maximum(x, x.dtype.type(0))
+    return bounded(x, 0, None)
 
 
 relu.pull(x=lambda g, out: gate(tie(g, out), out != 0))

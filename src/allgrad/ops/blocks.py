@@ -27,3 +27,19 @@ def in_blocks(kernel: Callable[..., None], x: Array, *, scratch: int = 0) -> Arr
         part = out[start : start + BLOCK]
         kernel(flat[start : start + BLOCK], part, *[room[: part.size] for room in rooms])
     return out.reshape(np.shape(x))
+
+
+def bounded(x: Array, low: float | None, high: float | None, out: Array | None = None) -> Array:
+    """``x`` limited to [low, high], nan kept.
+
+    ``np.clip`` between two numbers is vectorized, ``np.maximum`` with one number is not (131072 float32: 17 and 49 µs),
+    but its way through Python costs 3 µs.
+    """
+    kind = x.dtype
+    if kind.kind == "f" and x.size > 4096:
+        floor, ceiling = -np.inf if low is None else low, np.inf if high is None else high
+        if floor <= ceiling:
+            return np.clip(x, kind.type(floor), kind.type(ceiling), out=out)
+    if low is not None:
+        x = np.maximum(x, kind.type(low), out=out)
+    return x if high is None else np.minimum(x, kind.type(high), out=out)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from allgrad.ops.arithmetic import gate, where
+from allgrad.ops.blocks import bounded
 from allgrad.ops.compare import isnan
 from allgrad.ops.op import op
 
@@ -69,9 +70,7 @@ fmin.pull(
 @op
 def clamp(x: Array, *, min: Any = None, max: Any = None) -> Array:
     """x limited to [min, max], numbers or None; the gradient passes at both ends.  ``max`` wins over a larger min."""
-    if min is not None:
-        x = np.maximum(x, x.dtype.type(min))
-    return x if max is None else np.minimum(x, x.dtype.type(max))
+    return bounded(x, min, max)
 
 
 def _clamp(g: Array, x: Array, *, min: Any, max: Any) -> Array:

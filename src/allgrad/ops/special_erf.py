@@ -82,6 +82,20 @@ def erf64(x: Array) -> Array:
     return out
 
 
+# atanh(erf(x)) / x in x² on [0, 4.2], to relative 4e-10: own fit by weighted least squares (Lawson's iteration).
+_ATANH_ERF = (6.301527646945461e-13, -4.933875647378168e-11, 1.6607570196063221e-09, -3.137521714107582e-08,
+              3.5864208485897667e-07, -2.3538333416720444e-06, 4.664687101440209e-06, 6.326417838090358e-05,
+              -0.0005893627749625557, -0.00020942241651231304, 0.10277262866839938, 1.1283791666553749)  # fmt: skip
+
+
+def erf_single(x: Array) -> Array:
+    """The error function to float32's precision in one formula, ``tanh(x q(x²))``: float64 -> float64."""
+    inside = np.clip(x, -4.1, 4.1)  # erf is 1 in float32 from 3.92 on
+    y = polynomial(inside * inside, _ATANH_ERF)
+    y *= inside
+    return np.tanh(y, out=y)
+
+
 def erfc64(x: Array) -> Array:
     """``1 - erf(x)``, exact in the right tail: float64 -> float64."""
     out = np.empty_like(x)
