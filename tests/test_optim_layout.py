@@ -177,6 +177,36 @@ def test_replaced_state_is_noticed() -> None:
     assert mine.state[a[0]]["step"].item() == 8
 
 
+def test_one_replaced_tensor_is_noticed() -> None:
+    mine, a, other, b = twin()
+    step(mine, a)
+    step(other, b)
+    mine.state[a[1]]["exp_avg"] = allgrad.zeros_like(a[1])
+    other.state[b[1]]["exp_avg"].zero_()
+    step(mine, a)
+    step(other, b)
+    assert bits(mine, a) == bits(other, b)
+
+
+def test_a_count_that_is_written_to_is_noticed() -> None:
+    mine, a, other, b = twin()
+    for optimizer, params in ((mine, a), (other, b)):
+        step(optimizer, params)
+        optimizer.state[params[0]]["step"].fill_(50)  # its neighbours in the batch keep theirs
+        step(optimizer, params)
+    assert bits(mine, a) == bits(other, b)
+    assert [mine.state[p]["step"].item() for p in a] == [51, 2, 2]
+
+
+def test_parameters_that_come_to_share_memory_are_both_applied() -> None:
+    p, q = nn.Parameter(allgrad.zeros(3)), nn.Parameter(allgrad.zeros(3))
+    optimizer = optim.SGD([p, q], lr=1.0)
+    step(optimizer, [p, q])
+    q.data = p.data
+    step(optimizer, [p, q])
+    assert p.tolist() == q.tolist() == [-3, -3, -3]
+
+
 def test_forgotten_state_starts_anew() -> None:
     mine, a, other, b = twin()
     step(mine, a)

@@ -119,6 +119,55 @@ def test_line_search_keeps_its_promise(first: float) -> None:
     assert calls <= 26
 
 
+# Shapes along a line: bowls, a kink, a wave on a slope, a wall, a long flat valley.
+LINES: list[tuple[Any, Any]] = [
+    (lambda t: (t - 3) ** 2, lambda t: 2 * (t - 3)),
+    (lambda t: t**4 / 4 - t**3 + t**2 / 2 - 2 * t, lambda t: t**3 - 3 * t**2 + t - 2),
+    (lambda t: np.sqrt((t - 2) ** 2 + 1e-4), lambda t: (t - 2) / np.sqrt((t - 2) ** 2 + 1e-4)),
+    (
+        lambda t: np.sin(5 * t) - 0.3 * t - 5.5 * t / (1 + t),
+        lambda t: 5 * np.cos(5 * t) - 0.3 - 5.5 / (1 + t) ** 2 - 0.0,
+    ),
+    (lambda t: np.exp(3 * (t - 2)) - t, lambda t: 3 * np.exp(3 * (t - 2)) - 1),
+    (lambda t: -t * np.exp(-t / 40), lambda t: (t / 40 - 1) * np.exp(-t / 40)),
+    (lambda t: np.cos(2 * t) + 0.01 * t**2 - 0.1 * t, lambda t: -2 * np.sin(2 * t) + 0.02 * t - 0.1),
+    (lambda t: -t + 1.1 * np.cos(3.7 * t), lambda t: -1 - 4.07 * np.sin(3.7 * t)),
+    (lambda t: -t + 0.3 * t**3 - 0.05 * np.cos(40 * t), lambda t: -1 + 0.9 * t**2 + 2 * np.sin(40 * t)),
+]
+
+
+@pytest.mark.parametrize("most", [2, 6, 25])
+@pytest.mark.parametrize("index", range(len(LINES)))
+def test_line_search_tries_the_points_of_torch(index: int, most: int) -> None:
+    torch = pytest.importorskip("torch")
+    from torch.optim.lbfgs import _strong_wolfe
+
+    value, slope = LINES[index]
+    for first in (1e-3, 0.05, 0.4, 1.0, 2.5, 7.0, 60.0):
+        one: list[float] = []
+        two: list[float] = []
+
+        def mine(t: float, tried: list[float] = one) -> Any:
+            tried.append(t)
+            return float(value(t)), np.array([slope(t)])
+
+        def theirs(x: Any, t: Any, d: Any, tried: list[float] = two) -> Any:
+            tried.append(float(t))
+            return float(value(float(t))), torch.tensor([float(slope(float(t)))], dtype=torch.float64)
+
+        start_value, start_slope = float(value(0.0)), float(slope(0.0))
+        if start_slope >= 0:
+            pytest.skip("not downhill")
+        begin = Point(0.0, start_value, np.array([start_slope]), start_slope)
+        found, calls = strong_wolfe(mine, np.array([1.0]), first, begin, most=most)
+        g = torch.tensor([start_slope], dtype=torch.float64)
+        one_d = torch.ones(1, dtype=torch.float64)
+        expected = _strong_wolfe(theirs, None, first, one_d, start_value, g, g.dot(one_d), max_ls=most)
+        np.testing.assert_allclose(one, two, rtol=1e-6)
+        np.testing.assert_allclose(found.step, float(expected[2]), rtol=1e-6)
+        assert calls == expected[3]
+
+
 def test_cubic_minimum_is_that_of_the_cubic() -> None:
     f, df = (lambda t: t**3 - 3 * t), (lambda t: 3 * t**2 - 3)  # least at 1
     a, b = (Point(t, f(t), np.zeros(0), df(t)) for t in (0.5, 2.0))

@@ -76,6 +76,7 @@ def test_refused() -> None:
 def test_update_bn_gives_the_statistics_of_the_data() -> None:
     data = np.random.default_rng(0).standard_normal((8, 5, 3)).astype(np.float32) * 2 + 1
     model = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 1))
+    model(allgrad.tensor(100 * data[0]))  # statistics from before are forgotten
     model.eval()
     swa_utils.update_bn(((allgrad.tensor(batch), 0) for batch in data), model)
     layer = model[0]
