@@ -119,7 +119,7 @@ def buffers_and_work(comm: Communicator) -> bytes:
         flat = buffer.array(np.float32, 4 * start, count)
         flat[...] = data(comm.rank, count, seed=i)
         flats.append(flat)
-        works.append(comm.start_all_reduce(flat, label=f"bucket {i}"))
+        works.append(comm.start_all_reduce(flat, scale=0.3, label=f"bucket {i}"))
         start += count
         comm.progress()
     plain = data(comm.rank, 500)
@@ -127,7 +127,7 @@ def buffers_and_work(comm: Communicator) -> bytes:
     last = buffer.array(np.float64, 0, 2)
     for i in reversed(range(len(counts))):
         assert works[i].wait() is flats[i] and works[i].test()
-        same_bits(flats[i], left_fold([data(r, counts[i], seed=i) for r in range(comm.size)], np.add))
+        same_bits(flats[i], left_fold([data(r, counts[i], seed=i) for r in range(comm.size)], np.add, 0.3))
     same_bits(works[-1].wait(), left_fold([data(r, 500) for r in range(comm.size)], np.maximum))
     comm.barrier()
     last[:] = comm.rank
@@ -292,6 +292,10 @@ def mismatches_are_found_by_all(comm: Communicator) -> bytes:
         return b""
     odd = comm.size - 1
     x = np.ones(400)
+    buffer = comm.allocate(8 * 400)
+    y = buffer.array(np.float64)
+    y[:] = 1
+    comm.barrier()
     plans: list[tuple[Callable[[], Any], Callable[[], Any], str]] = [
         (lambda: comm.all_reduce(x), lambda: comm.all_reduce(x[:3]), "400"),
         (lambda: comm.all_reduce(x), lambda: comm.all_reduce(x.astype(np.float32)), "float64"),
@@ -302,6 +306,8 @@ def mismatches_are_found_by_all(comm: Communicator) -> bytes:
         (lambda: comm.all_gather(x), lambda: comm.all_gather(x[:5]), "400"),
         (lambda: comm.barrier(), lambda: comm.all_gather_bytes(b"abc"), "barrier"),
         (lambda: comm.start_all_reduce(x).wait(), lambda: comm.start_all_reduce(x[:8]).wait(), "400"),
+        (lambda: comm.start_all_reduce(y).wait(), lambda: comm.start_all_reduce(y[:8]).wait(), "400"),
+        (lambda: comm.start_all_reduce(y).wait(), lambda: comm.start_all_reduce(y, "max").wait(), "sum"),
         (lambda: comm.all_reduce(x, label="w1"), lambda: comm.all_reduce(x, label="w2"), "w1"),
     ]
     for usual, strange, word in plans:
@@ -309,6 +315,7 @@ def mismatches_are_found_by_all(comm: Communicator) -> bytes:
             (strange if comm.rank == odd else usual)()
         assert f"rank {odd} is in" in str(caught.value), caught.value
         assert word in str(caught.value)
-        assert (x == 1).all(), "no data may be combined"
+        assert (x == 1).all() and (y == 1).all(), "no data may be combined"
         assert comm.all_gather_bytes(b"") == [b""] * comm.size
+    buffer.free()
     return b""

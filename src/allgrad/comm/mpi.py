@@ -200,7 +200,7 @@ class World:
     error = MPI.Exception
     undefined = MPI.UNDEFINED
     status = MPI.Status
-    library_ops = {  # noqa: RUF012
+    library_ops = {
         "sum": MPI.SUM, "prod": MPI.PROD, "min": MPI.MIN, "max": MPI.MAX, "band": MPI.BAND, "bor": MPI.BOR, "bxor": MPI.BXOR,
     }  # fmt: skip
 

@@ -113,7 +113,8 @@ class Communicator(ABC):
     def start_all_reduce(
         self, flat: Array, op: str = "sum", *, scale: float | None = None, shared_result: bool = False, label: str = ""
     ) -> Work:
-        """Start ``all_reduce``; ``flat`` belongs to the communicator until ``wait()``.
+        """Start ``all_reduce``; ``flat`` belongs to the communicator until ``wait()``.  It takes no copies where ``flat``
+        lies in a buffer of ``allocate``, at the same place on every rank.
 
         ``work.result`` is ``flat`` itself.  With ``shared_result`` it is read-only, may be memory that all ranks of the
         node share (the fastest way), and holds until this rank starts again on the same memory; what ``flat`` then holds
