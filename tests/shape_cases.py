@@ -234,7 +234,7 @@ JOINING = lines("""
     x.chunk(2, 1)[1]
     x.unsafe_split(2, 1)
     x.unsafe_split_with_sizes([1, 3], 1)
-    x = x * 1; x.unsafe_chunk(2, 1)[1].mul_(2); x * x
+    x.unsafe_chunk(2, 1)
     t.tensor_split(x, 2, 1)
     t.tensor_split(x, 3, 1)
     t.tensor_split(x, (1, 3), 1)

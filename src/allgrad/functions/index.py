@@ -13,8 +13,8 @@ import numpy as np
 from allgrad.autograd.inplace import apply_inplace
 from allgrad.autograd.record import Variable, apply, wrap
 from allgrad.dtypes import from_np
-from allgrad.errors import DtypeError, ShapeError
-from allgrad.functions.index_key import check_mask, check_places, parse
+from allgrad.errors import DtypeError, IndexRangeError, ShapeError
+from allgrad.functions.index_key import as_basic, check_mask, check_places, parse
 from allgrad.functions.promote import plain, to
 from allgrad.ops import index as ops
 from allgrad.ops.index_dim import index_select
@@ -38,6 +38,14 @@ def getitem(x: Any, key: Any) -> Any:
         if kind == np.int64 and x._a.ndim:
             check_places(key._a, 0, x._a.shape[0])
             return apply(index_select, (x, key), {"dim": 0})
+    else:
+        plain_key = as_basic(key)
+        if plain_key is not None:
+            try:
+                return apply(slice_, (x,), {"index": plain_key})
+            except IndexRangeError:
+                parse(key, x._a.shape)  # raises too, in PyTorch's words
+                raise
     basic, advanced = parse(key, x._a.shape)
     if basic is not None:
         x = apply(slice_, (x,), {"index": basic})

@@ -16,6 +16,27 @@ ALL = slice(None)
 _SEQUENCE_AS_TUPLE = 32  # PyTorch reads shorter lists that hold tensors, slices or lists as tuples
 
 
+_BASIC = frozenset({int, slice, type(None), type(Ellipsis)})
+
+
+def as_basic(key: Any) -> Key | None:
+    """A key of ints, slices, None and one Ellipsis as NumPy takes it for a view; None for any other key."""
+    parts = key if type(key) is tuple else (key,)
+    dots = False
+    for k in parts:
+        kind = type(k)
+        if kind not in _BASIC:
+            return None
+        if kind is slice:
+            if k.step is not None and (type(k.step) is not int or k.step < 1):
+                return None
+        elif k is Ellipsis:
+            if dots:
+                return None
+            dots = True
+    return parts if dots else (*parts, ...)
+
+
 def parse(key: Any, shape: tuple[int, ...]) -> tuple[Key | None, Key | None]:
     """The basic part of a key and the advanced part of what that leaves; None for a part that does nothing."""
     parts = _as_tuple(key)
