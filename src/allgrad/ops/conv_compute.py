@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from allgrad.ops.conv_columns import Columns, Taps, blocks, columns_for, overlap
+from allgrad.ops.conv_depthwise import depthwise, depthwise_weight_grad
 
 Array = Any
 Ints = tuple[int, ...]
@@ -33,7 +34,7 @@ def correlate(x: Array, weight: Array, bias: Any, taps: Taps, groups: int) -> Ar
     if not y.size:
         return y.astype(dtype, copy=False)
     if weight.shape[1] == 1 and o == groups:
-        _depthwise(x, weight, y, taps)
+        depthwise(x, weight, y, taps)
         if bias is not None:
             y += _per_channel(bias, len(taps.out))
         return y.astype(dtype, copy=False)
@@ -84,23 +85,6 @@ def _by_first_tap(weight: Array, groups: int, whole: bool) -> list[Array]:
     k = weight.shape[2]
     split = weight.reshape(groups, o // groups, c, k, -1)
     return [np.ascontiguousarray(split[:, :, :, i]).reshape(groups, o // groups, -1) for i in range(k)]
-
-
-def _depthwise(x: Array, weight: Array, y: Array, taps: Taps) -> None:
-    """One channel to one channel: no product worth the name, so tap by tap with multiply and add."""
-    images = max(1, (1 << 16) // max(1, math.prod(y.shape[1:])))
-    for start in range(0, len(x), images):
-        target = y[start : start + images]
-        target.fill(0)
-        block = x[start : start + images]
-        for tap in product(*map(range, taps.kernel)):
-            spans = [
-                overlap(a + t * d, s, o, n)
-                for a, t, d, s, o, n in zip(taps.start, tap, taps.dilation, taps.stride, taps.out, taps.size)
-            ]
-            seen = block[(slice(None), slice(None), *(s[1] for s in spans))]
-            factor = _per_channel(weight[(slice(None), 0, *tap)], len(taps.out))
-            target[(slice(None), slice(None), *(s[0] for s in spans))] += seen * factor
 
 
 def input_grad(y: Array, weight: Array, bias: Any, taps: Taps, groups: int) -> Array:
@@ -158,6 +142,8 @@ def weight_grad(x: Array, y: Array, kernel: Ints, taps: Taps, groups: int) -> Ar
     x, y = _wide(x, y)
     n, c = x.shape[:2]
     o = y.shape[1]
+    if c == groups == o:
+        return depthwise_weight_grad(x, y, kernel, taps).astype(dtype, copy=False)
     whole = kernel[0] > 1 and c // groups * math.prod(kernel[1:]) < 8
     count = 1 if whole else kernel[0]
     total: Array = np.zeros((count, groups, c // groups * math.prod(kernel) // max(1, count), o // groups), x.dtype)
