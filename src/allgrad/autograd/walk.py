@@ -174,7 +174,7 @@ class Walk:
         if op is pick:
             self._to_slot(node, g)
             return
-        if op is slice_ and type(g) is np.ndarray and not node.post_hooks and not ctx.anomaly:
+        if op is slice_ and not self.create_graph and not node.post_hooks and not ctx.anomaly:
             self._add_slice(parents[0], node.meta["index"], g)
             return
         try:
