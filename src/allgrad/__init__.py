@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import allgrad.nn.parallel  # noqa: F401  an attribute of nn, though it lies a floor above it
 from allgrad import (
     accelerator,
     amp,
@@ -26,6 +27,9 @@ from allgrad import (
     utils,
     version,
     xpu,
+)
+from allgrad.amp import (
+    autocast,
 )
 from allgrad.autograd.anomaly_mode import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from allgrad.autograd.modes import (
@@ -56,6 +60,9 @@ from allgrad.dtypes import (
     uint16,
     uint32,
     uint64,
+)
+from allgrad.func import (
+    vmap,
 )
 from allgrad.functions import creation, return_types
 from allgrad.functions.arithmetic import (
@@ -325,6 +332,26 @@ from allgrad.functions.pointwise_special import (
     mvlgamma,
     polygamma,
 )
+from allgrad.functions.random_tensors import (
+    Generator,
+    bernoulli,
+    default_generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    multinomial,
+    normal,
+    poisson,
+    rand,
+    rand_like,
+    randint,
+    randint_like,
+    randn,
+    randn_like,
+    randperm,
+    seed,
+    set_rng_state,
+)
 from allgrad.functions.reduce import (
     all,
     any,
@@ -450,88 +477,6 @@ from allgrad.functions.sort import (
     sort,
     topk,
 )
-from allgrad.serialization import load, save
-from allgrad.functions.random_tensors import (
-    Generator,
-    bernoulli,
-    default_generator,
-    get_rng_state,
-    initial_seed,
-    manual_seed,
-    multinomial,
-    normal,
-    poisson,
-    rand,
-    rand_like,
-    randint,
-    randint_like,
-    randn,
-    randn_like,
-    randperm,
-    seed,
-    set_rng_state,
-)
-from allgrad.tensor.legacy import (
-    BoolTensor,
-    ByteTensor,
-    CharTensor,
-    DoubleTensor,
-    FloatTensor,
-    HalfTensor,
-    IntTensor,
-    LongTensor,
-    ShortTensor,
-)
-from allgrad.switches import (
-    _assert,
-    are_deterministic_algorithms_enabled,
-    channels_last,
-    channels_last_3d,
-    compile,
-    contiguous_format,
-    detach,
-    e,
-    get_autocast_dtype,
-    get_default_device,
-    get_device,
-    get_float32_matmul_precision,
-    get_num_interop_threads,
-    get_num_threads,
-    inf,
-    is_autocast_enabled,
-    is_deterministic_algorithms_warn_only_enabled,
-    is_nonzero,
-    is_same_size,
-    is_storage,
-    is_warn_always_enabled,
-    layout,
-    memory_format,
-    nan,
-    pi,
-    preserve_format,
-    set_default_device,
-    set_default_tensor_type,
-    set_deterministic_debug_mode,
-    set_float32_matmul_precision,
-    set_flush_denormal,
-    set_num_interop_threads,
-    set_num_threads,
-    set_warn_always,
-    sparse_coo,
-    sparse_csr,
-    strided,
-    typename,
-    use_deterministic_algorithms,
-)
-from allgrad.amp import (
-    autocast,
-)
-from allgrad.printing import (
-    set_printoptions,
-)
-from allgrad.func import (
-    vmap,
-)
 from allgrad.nn.functional import (
     adaptive_avg_pool1d,
     adaptive_max_pool1d,
@@ -574,7 +519,63 @@ from allgrad.nn.functional import (
     threshold,
     triplet_margin_loss,
 )
+from allgrad.printing import (
+    set_printoptions,
+)
+from allgrad.serialization import load, save
+from allgrad.switches import (
+    _assert,
+    are_deterministic_algorithms_enabled,
+    channels_last,
+    channels_last_3d,
+    compile,
+    contiguous_format,
+    detach,
+    e,
+    get_autocast_dtype,
+    get_default_device,
+    get_device,
+    get_float32_matmul_precision,
+    get_num_interop_threads,
+    get_num_threads,
+    inf,
+    is_autocast_enabled,
+    is_deterministic_algorithms_warn_only_enabled,
+    is_nonzero,
+    is_same_size,
+    is_storage,
+    is_warn_always_enabled,
+    layout,
+    memory_format,
+    nan,
+    pi,
+    preserve_format,
+    set_default_device,
+    set_default_tensor_type,
+    set_deterministic_debug_mode,
+    set_float32_matmul_precision,
+    set_flush_denormal,
+    set_num_interop_threads,
+    set_num_threads,
+    set_warn_always,
+    sparse_coo,
+    sparse_csr,
+    strided,
+    typename,
+    use_deterministic_algorithms,
+)
 from allgrad.tensor import Size, Tensor, device
+from allgrad.tensor.legacy import (
+    BoolTensor,
+    ByteTensor,
+    CharTensor,
+    DoubleTensor,
+    FloatTensor,
+    HalfTensor,
+    IntTensor,
+    LongTensor,
+    ShortTensor,
+)
 
 # Importing the package allgrad.tensor bound this name to the package; users mean the function.
 tensor = creation.tensor
@@ -820,10 +821,10 @@ __all__ = [
     "inner",
     "instance_norm",
     "int",
+    "int8",
     "int16",
     "int32",
     "int64",
-    "int8",
     "inverse",
     "is_anomaly_check_nan_enabled",
     "is_anomaly_enabled",
@@ -863,9 +864,9 @@ __all__ = [
     "linspace",
     "load",
     "log",
-    "log10",
     "log1p",
     "log2",
+    "log10",
     "log_softmax",
     "logaddexp",
     "logaddexp2",
@@ -1053,10 +1054,10 @@ __all__ = [
     "true_divide",
     "trunc",
     "typename",
+    "uint8",
     "uint16",
     "uint32",
     "uint64",
-    "uint8",
     "unbind",
     "unflatten",
     "unique",

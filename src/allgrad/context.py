@@ -37,3 +37,17 @@ class ThreadContext(threading.local):
 
 
 ctx = ThreadContext()
+
+
+class Process:
+    """The state of the whole process, for its threads that are no virtual ranks."""
+
+    group: Any = None  # the default process group
+
+
+process = Process()
+
+
+def rank_state() -> Any:
+    """What the default process group of this thread hangs on: its virtual rank's communicator, or the process."""
+    return process if ctx.launched is None else ctx.launched

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from allgrad.comm import Communicator, launch_world
-from allgrad.context import ctx
+from allgrad.context import rank_state
 from allgrad.errors import ArgumentError, DistributedError, LaunchError
 
 BACKENDS = ("mpi", "gloo", "nccl", "ucc", "virtual", "single")
@@ -37,24 +37,13 @@ class ProcessGroup:
         return f"<ProcessGroup {self.name!r}: rank {self.comm.rank} of {self.comm.size}, {self.comm.kind}>"
 
 
-class _Process:
-    """Holds the default group of a process, for its threads that are no virtual ranks."""
-
-    group: ProcessGroup | None = None
-
-
-def _holder() -> Any:
-    """What the default group of this thread belongs to: its virtual rank, or the process."""
-    return _Process if ctx.launched is None else ctx.launched
-
-
 def _default() -> ProcessGroup | None:
-    found: ProcessGroup | None = _holder().group
+    found: ProcessGroup | None = rank_state().group
     return found
 
 
 def _set_default(group: ProcessGroup | None) -> None:
-    _holder().group = group
+    rank_state().group = group
 
 
 def is_available() -> bool:

@@ -59,6 +59,7 @@ from allgrad.nn.modules.conv import (
     ConvTranspose2d,
     ConvTranspose3d,
 )
+from allgrad.nn.modules.data_parallel import DataParallel
 from allgrad.nn.modules.dropout import (
     AlphaDropout,
     Dropout,
@@ -161,6 +162,7 @@ from allgrad.nn.modules.sparse import (
     Embedding,
     EmbeddingBag,
 )
+from allgrad.nn.modules.sync_batchnorm import SyncBatchNorm
 from allgrad.nn.modules.transformer import (
     Transformer,
     TransformerDecoder,
@@ -213,6 +215,7 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "DataParallel",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
@@ -292,6 +295,7 @@ __all__ = [
     "Softplus",
     "Softshrink",
     "Softsign",
+    "SyncBatchNorm",
     "Tanh",
     "Tanhshrink",
     "Threshold",

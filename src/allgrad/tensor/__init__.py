@@ -14,6 +14,7 @@ from allgrad.tensor.casts import CastMethods
 from allgrad.tensor.compare import CompareMethods
 from allgrad.tensor.core import TensorCore
 from allgrad.tensor.index import IndexMethods
+from allgrad.tensor.legacy import LegacyMethods
 from allgrad.tensor.linalg import LinalgMethods
 from allgrad.tensor.pointwise import PointwiseMethods
 from allgrad.tensor.random import RandomMethods
@@ -34,6 +35,7 @@ class Tensor(
     ShapeMethods,
     ReduceMethods,
     LinalgMethods,
+    LegacyMethods,
     TensorCore,
 ):
     """A NumPy array with a gradient and a place in the graph.

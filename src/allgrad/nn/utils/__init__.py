@@ -9,6 +9,13 @@ from allgrad.nn.utils.clip_grad import (
     get_total_norm,
 )
 from allgrad.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
+from allgrad.nn.utils.weight_norm import (
+    remove_spectral_norm,
+    remove_weight_norm,
+    skip_init,
+    spectral_norm,
+    weight_norm,
+)
 
 __all__ = [
     "clip_grad_norm",
@@ -17,6 +24,11 @@ __all__ = [
     "clip_grads_with_norm_",
     "get_total_norm",
     "parameters_to_vector",
+    "remove_spectral_norm",
+    "remove_weight_norm",
     "rnn",
+    "skip_init",
+    "spectral_norm",
     "vector_to_parameters",
+    "weight_norm",
 ]
