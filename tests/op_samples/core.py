@@ -39,6 +39,7 @@ SAMPLES = {
     "log": [Sample((positive,), reference=lambda x: np.log2(x) * np.log(2))],
     "sqrt": [Sample((positive,), reference=lambda x: x**0.5)],
     "tanh": [Sample((x,), reference=lambda x: 1 - 2 / (np.exp(2 * x) + 1))],
+    "tanh_grad": [Sample((x, y), reference=lambda v, y: v * (1 - y) * (1 + y))],
     "sigmoid": [
         Sample((x,), reference=lambda x: 1 / (1 + np.exp(-x))),
         Sample((np.array([-800.0, 0.0, 800.0]),), reference=lambda x: np.array([0.0, 0.5, 1.0]), wrt=()),
