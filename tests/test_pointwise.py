@@ -385,12 +385,15 @@ def test_copy_and_fill_pass_gradients() -> None:
     src = ag.tensor([1.0, 2.0], dtype=ag.float64, requires_grad=True)
     x = ag.tensor([[5.0, 6.0], [7.0, 8.0]], requires_grad=True)
     y = x * 2
-    y[0].copy_(src)
+    arriving = []
+    between = src * 1
+    between.register_hook(lambda g: arriving.append(g.dtype))
+    y[0].copy_(between)
     value = ag.tensor(3.0, requires_grad=True)
     z = y * 1
     z[1].fill_(value)
     (z * ag.tensor([[1.0, 10.0], [100.0, 1000.0]])).sum().backward()
     np.testing.assert_array_equal(src.grad.numpy(), [1, 10])
-    assert src.grad.dtype is ag.float64
+    assert arriving == [ag.float64]  # back in the dtype that it left
     np.testing.assert_array_equal(x.grad.numpy(), [[0, 0], [0, 0]])
     assert value.grad.item() == 1100

@@ -61,6 +61,7 @@ SAMPLES: dict[str, list[Sample]] = {
     "abs": one(abs, -2.05, 2.1),
     "acos": one(math.acos, -0.9, 0.8),
     "acosh": one(math.acosh, 1.2, 4.0),
+    "angle": one(lambda x: math.pi if x < 0 else 0.0, -2.05, 2.1, FLAT),
     "asin": one(math.asin, -0.9, 0.8),
     "asinh": one(math.asinh, -3.0, 3.1),
     "atan": one(math.atan, -3.0, 3.1),

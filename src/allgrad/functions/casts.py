@@ -104,8 +104,3 @@ def is_floating_point(input: Any) -> bool:
 def is_complex(input: Any) -> bool:
     """False: there are no complex dtypes."""
     return False
-
-
-def is_nonzero(input: Any) -> bool:
-    """Whether the only element is not zero."""
-    return bool(input)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from allgrad.autograd.record import apply
-from allgrad.errors import DtypeError
+import numpy as np
+
+from allgrad.autograd.record import Variable, apply
+from allgrad.errors import DtypeError, ShapeError
 from allgrad.functions.arithmetic import is_bool, mul
 from allgrad.functions.promote import as_tensor_like, floating, into, unary, unary_float
 from allgrad.ops import arithmetic as ops
 from allgrad.ops import math as m
+from allgrad.ops.copy import copy_into
 from allgrad.ops.op import Op
 
 # -- exponentials, logarithms, powers ---------------------------------------------------------------
@@ -193,6 +196,33 @@ def nan_to_num(
     """nan and infinities replaced: by 0 and the largest finite numbers of the dtype unless given."""
     input = as_tensor_like(input, "nan_to_num(): argument 'input'")
     return into(apply(m.nan_to_num, (input,), {"nan": nan, "posinf": posinf, "neginf": neginf}), out)
+
+
+def fill(input: Any, value: Any) -> Any:
+    """A Tensor of the shape and dtype of ``input`` with ``value`` everywhere, a number or a 0-d Tensor."""
+    input = as_tensor_like(input, "fill(): argument 'input'")
+    if isinstance(value, Variable) and value._a.ndim:
+        raise ShapeError(f"fill only supports 0-dimension value tensor but got tensor with {value._a.ndim} dimensions.")
+    return apply(copy_into, (input, value if isinstance(value, Variable) else np.asarray(value)), {})
+
+
+def real(input: Any) -> Any:
+    """``input`` itself: there are no complex dtypes."""
+    return as_tensor_like(input, "real(): argument 'input'")
+
+
+conj = resolve_conj = resolve_neg = real
+
+
+def imag(input: Any) -> Any:
+    """An error: there are no complex dtypes."""
+    raise DtypeError("imag is not implemented for tensors with non-complex dtypes.")
+
+
+def angle(input: Any, *, out: Any = None) -> Any:
+    """0 for positive numbers, pi for negative ones, nan for nan."""
+    x = floating(as_tensor_like(input, "angle(): argument 'input'"))
+    return into(apply(m.angle, (x,), {}), out)
 
 
 def clone(input: Any, *, memory_format: Any = None) -> Any:

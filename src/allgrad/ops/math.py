@@ -43,6 +43,15 @@ def sign(x: Array) -> Array:
 sign.pull(x=lambda g: zero_slope(g))
 
 
+@op
+def angle(x: Array) -> Array:
+    """0 where x is positive, pi where it is negative, nan for nan; derivative 0."""
+    return np.where(np.isnan(x), x, np.less(x, 0).astype(x.dtype) * x.dtype.type(math.pi))
+
+
+angle.pull(x=lambda g: zero_slope(g))
+
+
 def _rounding(ufunc: np.ufunc, x: Array) -> Array:
     return np.array(x) if x.dtype.kind in "iu" else ufunc(x)
 

@@ -10,16 +10,34 @@ from allgrad.functions import pointwise_binary as b
 from allgrad.functions import pointwise_special as s
 from allgrad.ops import math as m
 from allgrad.ops import special as so
-from allgrad.tensor.twins import op_twin, twin
+from allgrad.tensor.twins import op_twin, replace, twin
 
 
 class PointwiseMethods(Variable):
     """``x.sin()``, ``x.erf_()`` and their kin."""
 
+    @property
+    def real(self) -> Any:
+        """Itself: there are no complex dtypes."""
+        return self
+
+    @property
+    def imag(self) -> Any:
+        """An error: there are no complex dtypes."""
+        return p.imag(self)
+
+    def is_conj(self) -> bool:
+        """False: there are no complex dtypes."""
+        return False
+
+    is_neg = is_conj
+
     def __abs__(self) -> Any:
         return p.abs(self)
 
     abs = absolute = p.abs
+    angle = p.angle
+    conj = resolve_conj = resolve_neg = p.real
     acos = arccos = p.acos
     acosh = arccosh = p.acosh
     asin = arcsin = p.asin
@@ -61,6 +79,10 @@ class PointwiseMethods(Variable):
     def polygamma(self, n: int) -> Any:
         """The n-th derivative of ``digamma``."""
         return s.polygamma(n, self)
+
+    def polygamma_(self, n: int) -> Any:
+        """The n-th derivative of ``digamma``, in place."""
+        return replace(self, "polygamma_", lambda x: s.polygamma(n, x))
 
     atan2 = arctan2 = b.atan2
     copysign = b.copysign
