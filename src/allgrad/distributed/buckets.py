@@ -23,7 +23,7 @@ class Spec(NamedTuple):
     dtype: str
 
     @property
-    def count(self) -> int:
+    def numel(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
 
@@ -39,7 +39,7 @@ class Span(NamedTuple):
 class BucketPlan(NamedTuple):
     """One flat buffer: its dtype, its length in elements with gaps, and the spans in it."""
 
-    index: int
+    number: int
     dtype: str
     length: int
     spans: tuple[Span, ...]
@@ -69,12 +69,12 @@ def plan_buckets(specs: Sequence[Spec], cap_bytes: int, first_cap_bytes: int) ->
         spec = specs[i]
         item = np.dtype(spec.dtype).itemsize
         step = max(1, ALIGN // item)
-        padded = -(-spec.count // step) * step
+        padded = -(-spec.numel // step) * step
         cap = cap_bytes if plans else first_cap_bytes
         if open_.get(spec.dtype) and (length[spec.dtype] + padded) * item > cap:
             close(spec.dtype)
         start = length.setdefault(spec.dtype, 0)
-        open_.setdefault(spec.dtype, []).append(Span(i, start, start + spec.count))
+        open_.setdefault(spec.dtype, []).append(Span(i, start, start + spec.numel))
         length[spec.dtype] = start + padded
     for dtype in list(open_):
         close(dtype)

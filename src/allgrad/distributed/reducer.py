@@ -119,7 +119,7 @@ class Reducer:
                     self._settle(span.param)
             first = self.names[bucket.plan.spans[0].param]
             bucket.work = self.comm.start_all_reduce(
-                bucket.flat, scale=1.0 / self.comm.size, label=f"bucket {bucket.plan.index} ({first}, …)"
+                bucket.flat, scale=1.0 / self.comm.size, label=f"bucket {bucket.plan.number} ({first}, …)"
             )
             self.next += 1
 
@@ -134,7 +134,7 @@ class Reducer:
         kept = {i: self.params[i]._grad for i in alone}
         for bucket in self.buckets:
             if bucket.work is None:
-                raise DistributedError(f"bucket {bucket.plan.index} was never started on rank {self.comm.rank}")
+                raise DistributedError(f"bucket {bucket.plan.number} was never started on rank {self.comm.rank}")
             bucket.work.wait()
             bucket.work = None
         tail.wait()

@@ -1,7 +1,7 @@
 """Probability distributions, under PyTorch's names."""
 
 from allgrad.distributions import constraints
-from allgrad.distributions.continuous import Beta, Cauchy, Chi2, Exponential, Gamma, Laplace, LogNormal, Normal, Uniform
+from allgrad.distributions.continuous import Cauchy, Exponential, Laplace, LogNormal, Normal, Uniform
 from allgrad.distributions.discrete import (
     Bernoulli,
     Categorical,
@@ -12,6 +12,7 @@ from allgrad.distributions.discrete import (
     Poisson,
 )
 from allgrad.distributions.distribution import Distribution
+from allgrad.distributions.gammas import Beta, Chi2, Gamma
 from allgrad.distributions.independent import Independent, MultivariateNormal
 from allgrad.distributions.kl import kl_divergence, register_kl
 

@@ -1,4 +1,4 @@
-"""Distributions on the real line: normal, uniform, exponential, Laplace, gamma, beta and their kin."""
+"""Distributions on the real line: normal, uniform, exponential, Laplace, Cauchy."""
 
 from __future__ import annotations
 
@@ -7,29 +7,27 @@ from typing import Any
 
 import numpy as np
 
-from allgrad.autograd.record import apply
 from allgrad.distributions import constraints
 from allgrad.distributions.distribution import _HALF_LOG_2PI, Distribution, batch_of, drawn, parameters
 from allgrad.errors import ArgumentError
-from allgrad.functions.joining import stack
-from allgrad.functions.pointwise_special import digamma, erf, erfinv, lgamma
-from allgrad.ops.gamma_sample import gamma_from
+from allgrad.functions.pointwise_special import erf, erfinv
 from allgrad.random import default_generator
 
 
-class _Elementwise(Distribution):
+class Elementwise(Distribution):
     """Scalar events with parameters named ``names``, all of one shape."""
 
     names: tuple[str, ...] = ()
 
-    def _take(self, validate_args: bool | None, **given: Any) -> None:
+    def _take(self, checked: bool | None, **given: Any) -> None:
         values = parameters(*given.values())
         for name, value in zip(given, values):
             setattr(self, name, value)
-        super().__init__(batch_of(values[0], *given.values()), validate_args=validate_args)
+        super().__init__(batch_of(values[0], *given.values()), validate_args=checked)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
-        return type(self)(*(getattr(self, n).expand(batch_shape) for n in self.names), validate_args=False)
+        values: list[Any] = [getattr(self, n).expand(batch_shape) for n in self.names]
+        return type(self)(*values, validate_args=False)  # type: ignore[misc]  # as many as the subclass takes
 
     def _noise(self, sample_shape: Any, like: Any, draw: str) -> Any:
         """Standard numbers of the extended shape."""
@@ -37,10 +35,12 @@ class _Elementwise(Distribution):
         return drawn(getattr(default_generator(), draw)(shape, like._a.dtype))
 
 
-class Normal(_Elementwise):
+class Normal(Elementwise):
     """Mean ``loc``, standard deviation ``scale``."""
 
-    names = ("loc", "scale")
+    names: tuple[str, ...] = ("loc", "scale")
+    loc: Any
+    scale: Any
     arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
     has_rsample = True
 
@@ -121,10 +121,12 @@ class LogNormal(Normal):
         return super().entropy() + self.loc
 
 
-class Uniform(_Elementwise):
+class Uniform(Elementwise):
     """Between ``low`` and ``high``."""
 
-    names = ("low", "high")
+    names: tuple[str, ...] = ("low", "high")
+    low: Any
+    high: Any
     arg_constraints = {"low": constraints.dependent, "high": constraints.dependent}
     has_rsample = True
 
@@ -168,10 +170,11 @@ class Uniform(_Elementwise):
         return (self.high - self.low).log()
 
 
-class Exponential(_Elementwise):
+class Exponential(Elementwise):
     """Waiting time at ``rate``."""
 
-    names = ("rate",)
+    names: tuple[str, ...] = ("rate",)
+    rate: Any
     arg_constraints = {"rate": constraints.positive}
     has_rsample = True
 
@@ -210,10 +213,12 @@ class Exponential(_Elementwise):
         return 1.0 - self.rate.log()
 
 
-class Laplace(_Elementwise):
+class Laplace(Elementwise):
     """Two exponentials back to back: centre ``loc``, mean distance ``scale``."""
 
-    names = ("loc", "scale")
+    names: tuple[str, ...] = ("loc", "scale")
+    loc: Any
+    scale: Any
     arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
     has_rsample = True
 
@@ -257,10 +262,12 @@ class Laplace(_Elementwise):
         return 1 + (2 * self.scale).log()
 
 
-class Cauchy(_Elementwise):
+class Cauchy(Elementwise):
     """Centre ``loc``, half width at half height ``scale``; it has no mean."""
 
-    names = ("loc", "scale")
+    names: tuple[str, ...] = ("loc", "scale")
+    loc: Any
+    scale: Any
     arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
     has_rsample = True
 
@@ -294,104 +301,3 @@ class Cauchy(_Elementwise):
 
     def entropy(self) -> Any:
         return math.log(4 * math.pi) + self.scale.log()
-
-
-class Gamma(_Elementwise):
-    """Shape ``concentration``, ``rate`` one over scale."""
-
-    names = ("concentration", "rate")
-    arg_constraints = {"concentration": constraints.positive, "rate": constraints.positive}
-    has_rsample = True
-
-    def __init__(self, concentration: Any, rate: Any, validate_args: bool | None = None) -> None:
-        self._take(validate_args, concentration=concentration, rate=rate)
-
-    @property
-    def support(self) -> Any:
-        return constraints.nonnegative
-
-    @property
-    def mean(self) -> Any:
-        return self.concentration / self.rate
-
-    @property
-    def mode(self) -> Any:
-        return ((self.concentration - 1) / self.rate).clamp(min=0)
-
-    @property
-    def variance(self) -> Any:
-        return self.concentration / self.rate.pow(2)
-
-    def rsample(self, sample_shape: Any = ()) -> Any:
-        shape = tuple(self._extended_shape(sample_shape))
-        return standard_gamma(self.concentration.expand(shape)) / self.rate.expand(shape)
-
-    def log_prob(self, value: Any) -> Any:
-        self._validate_sample(value)
-        a, b = self.concentration, self.rate
-        return a.xlogy(b) + (a - 1).xlogy(value) - b * value - lgamma(a)
-
-    def entropy(self) -> Any:
-        a = self.concentration
-        return a - self.rate.log() + lgamma(a) + (1.0 - a) * digamma(a)
-
-
-def standard_gamma(alpha: Any) -> Any:
-    """Gamma numbers of rate one through which gradients flow to ``alpha``."""
-    draw = drawn(default_generator().gamma(alpha._a, alpha._a.dtype))
-    return apply(gamma_from, (alpha, draw), {})
-
-
-class Chi2(Gamma):
-    """Sum of ``df`` squared normal numbers."""
-
-    names = ("df",)
-    arg_constraints = {"df": constraints.positive}
-
-    def __init__(self, df: Any, validate_args: bool | None = None) -> None:
-        (self.df,) = parameters(df)
-        Gamma.__init__(self, 0.5 * self.df, 0.5 * self.df**0, validate_args=validate_args)
-
-
-class Beta(_Elementwise):
-    """On (0, 1), with ``concentration1`` for large and ``concentration0`` for small values."""
-
-    names = ("concentration1", "concentration0")
-    arg_constraints = {"concentration1": constraints.positive, "concentration0": constraints.positive}
-    has_rsample = True
-
-    def __init__(self, concentration1: Any, concentration0: Any, validate_args: bool | None = None) -> None:
-        self._take(validate_args, concentration1=concentration1, concentration0=concentration0)
-
-    @property
-    def support(self) -> Any:
-        return constraints.unit_interval
-
-    @property
-    def mean(self) -> Any:
-        return self.concentration1 / (self.concentration1 + self.concentration0)
-
-    @property
-    def variance(self) -> Any:
-        total = self.concentration1 + self.concentration0
-        return self.concentration1 * self.concentration0 / (total.pow(2) * (total + 1))
-
-    def rsample(self, sample_shape: Any = ()) -> Any:
-        shape = tuple(self._extended_shape(sample_shape))
-        # Both numbers are drawn side by side, element by element: PyTorch's order, so its numbers.
-        pair = stack([self.concentration1.expand(shape), self.concentration0.expand(shape)], -1)
-        x = standard_gamma(pair)
-        return x[..., 0] / x.sum(-1)
-
-    def _log_norm(self) -> Any:
-        a, b = self.concentration1, self.concentration0
-        return lgamma(a) + lgamma(b) - lgamma(a + b)
-
-    def log_prob(self, value: Any) -> Any:
-        self._validate_sample(value)
-        a, b = self.concentration1, self.concentration0
-        return (a - 1).xlogy(value) + (b - 1).xlogy(1 - value) - self._log_norm()
-
-    def entropy(self) -> Any:
-        a, b = self.concentration1, self.concentration0
-        return self._log_norm() - (a - 1) * digamma(a) - (b - 1) * digamma(b) + (a + b - 2) * digamma(a + b)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from allgrad.distributions import constraints
-from allgrad.distributions.continuous import standard_gamma
 from allgrad.distributions.distribution import Distribution, batch_of, drawn, parameters
+from allgrad.distributions.gammas import standard_gamma
 from allgrad.errors import ArgumentError
 from allgrad.functions.activation import logsigmoid
 from allgrad.functions.creation_ranges import arange
@@ -23,6 +23,9 @@ def softplus(x: Any) -> Any:
 
 class _FromProbsOrLogits(Distribution):
     """One number per element, given by probability or by log-odds."""
+
+    probs: Any
+    logits: Any
 
     def _take(self, probs: Any, logits: Any, validate_args: bool | None) -> None:
         if (probs is None) == (logits is None):
@@ -197,7 +200,7 @@ class Categorical(Distribution):
     @property
     def param_shape(self) -> Any:
         """Shape of the parameters."""
-        return self.__dict__.get("probs", self.__dict__.get("logits")).size()
+        return self.__dict__["probs" if "probs" in self.__dict__ else "logits"].size()
 
     @property
     def mean(self) -> Any:

@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from allgrad.distributions.continuous import Beta, Exponential, Gamma, Laplace, Normal, Uniform
+from allgrad.distributions.continuous import Exponential, Laplace, Normal, Uniform
 from allgrad.distributions.discrete import Bernoulli, Categorical, Dirichlet, Geometric, OneHotCategorical, Poisson
+from allgrad.distributions.gammas import Beta, Gamma
 from allgrad.distributions.independent import Independent, MultivariateNormal
 from allgrad.errors import UnsupportedError
 from allgrad.functions.linalg import solve_triangular

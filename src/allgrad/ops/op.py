@@ -65,10 +65,10 @@ def names_of(function: Callable[..., Any]) -> Names:
     while isinstance(function, partial):
         bound += len(function.args)
         function = function.func
-    code: CodeType = function.__code__  # type: ignore[attr-defined]
+    code: CodeType = function.__code__
     split, end = code.co_argcount, code.co_argcount + code.co_kwonlyargcount
     names = code.co_varnames
-    return Names(names[bound:split], bool(code.co_flags & 0x04), names[split:end], function.__kwdefaults__ or {})  # type: ignore[attr-defined]
+    return Names(names[bound:split], bool(code.co_flags & 0x04), names[split:end], function.__kwdefaults__ or {})
 
 
 class Pull:

@@ -396,7 +396,7 @@ class TensorCore(Variable):
             new._grad = self._grad.detach().clone()
         return new
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self) -> str:
         try:
             node = self.grad_fn
             name = None if node is None else node.name()

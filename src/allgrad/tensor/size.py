@@ -35,9 +35,12 @@ class device:
 
     __slots__ = ("index", "type")
 
+    type: str
+    index: int | None
+
     def __init__(self, type: Any = "cpu", index: int | None = None) -> None:
         if isinstance(type, device):
-            type, index = type.type, type.index
+            type, index = str(type.type), type.index
         if isinstance(type, int):
             raise ArgumentError(f"device({type}) is an accelerator; allgrad runs on the CPU only: use device('cpu')")
         name, _, number = str(type).partition(":")

@@ -56,6 +56,7 @@ class LazyLinear(Linear):
     """A Linear whose ``in_features`` comes from the first batch it sees; it then is a Linear."""
 
     cls_to_become = Linear
+    weight: Any
 
     def __init__(self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
         super().__init__(0, 0, False)

@@ -37,7 +37,7 @@ class WeightNorm:
         object.__setattr__(module, self.name, self.compute_weight(module))
 
 
-def _hook_of(module: Module, kind: type, name: str) -> tuple[int, Any] | None:
+def _hook_of(module: Module, kind: type[WeightNorm] | type[SpectralNorm], name: str) -> tuple[int, Any] | None:
     for key, hook in module._forward_pre_hooks.items():
         if isinstance(hook, kind) and hook.name == name:
             return key, hook
