@@ -18,9 +18,9 @@ ALL = [
     *index_cases.KEYS,
     *index_cases.WRITES,
     *index_cases.PICKS,
-    *index_cases.SCATTERS,
+    *scatter_cases.SCATTERS,
     *index_cases.SEARCHES,
-    *index_cases.VIEWS,
+    *scatter_cases.VIEWS,
 ]
 
 
