@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import index_cases
+import scatter_cases
 import shape_cases
 from shape_cases import case
 from sweep import compare
