@@ -15,7 +15,7 @@ PACKAGE = REPOSITORY / "src" / "allgrad"
 
 # docs/design.md has the same table with its reasons.
 FLOORS = (
-    ("errors", "absent", "dtypes", "context", "random", "printing"),
+    ("errors", "absent", "dtypes", "context", "random", "printing", "threads", "version"),
     ("ops", "comm"),
     ("autograd",),
     ("functions", "tensor", "linalg", "special"),
@@ -28,15 +28,17 @@ FLOORS = (
         "amp",
         "accelerator",
         "backends",
+        "cpu",
         "cuda",
         "hub",
         "jit",
         "mps",
         "onnx",
+        "switches",
         "xpu",
     ),
     # nn.parallel is where PyTorch users look for what lives in distributed: a door, which nn itself does not open.
-    ("distributed", "checkpoint", "serialization", "nn.parallel"),
+    ("distributed", "checkpoint", "serialization", "nn.parallel", "multiprocessing"),
     ("cli", "as_torch", "__init__", "__main__"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

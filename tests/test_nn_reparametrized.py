@@ -161,5 +161,5 @@ def test_what_a_cpu_has_not_is_refused_in_words() -> None:
         lambda: allgrad.amp.autocast("cpu"),
         lambda: allgrad.ones(1).to_sparse(),
     ):
-        with pytest.raises(RuntimeError, match="CPU|sparse|CUDA"):
+        with pytest.raises(RuntimeError, match=r"CPU|sparse|CUDA"):
             call()

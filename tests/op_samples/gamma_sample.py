@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from op_samples import Array, Sample
 from scipy import stats
+
+from op_samples import Array, Sample
 
 ALPHA = np.array([0.4, 1.0, 3.0, 12.0])
 DRAW = np.array([0.2, 0.9, 2.5, 14.0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from op_samples import Array, Sample
 
 _source = np.random.default_rng(11)
