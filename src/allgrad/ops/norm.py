@@ -46,7 +46,7 @@ def channel_affine(x: Array, scale: Array, shift: Array = None) -> Array:
 @op
 def channel_dot(a: Array, b: Array) -> Array:
     """The inner product of each channel: (n, c, ...), (n, c, ...) -> (c,)."""
-    if a.ndim == 2 or not a.size:
+    if a.ndim == 2 or a.shape[2:] == (1,) or not a.size:
         return (a * b).sum((0, *range(2, a.ndim)))
     flat = (a.shape[0], a.shape[1], -1)
     return np.vecdot(a.reshape(flat), b.reshape(flat)).sum(0)
@@ -66,27 +66,44 @@ def batch_norm(x: Array, weight: Array, bias: Array, *, eps: float) -> tuple[Arr
 
     (n, c, ...), (c,) or None, (c,) or None -> (n, c, ...), mean (c,), biased variance (c,).
     """
-    one = x.dtype.type(1)
-    n, c = x.shape[:2]
-    share = one / x.dtype.type(max(1, math.prod(x.shape) // max(1, c)))
-    mean = channel_sum.forward(x) * share
-    y: Array = np.empty(x.shape, x.dtype)
-    flat = y.reshape(n, c, -1) if y.size else y.reshape(n, c, 0)
-    images = x.reshape(flat.shape)
-    squares = np.zeros(c, x.dtype)
-    for part in spans(n, math.prod(flat.shape[1:])):
-        rows = np.subtract(images[part], mean[:, None], out=flat[part])
-        squares += np.vecdot(rows, rows).sum(0)
-    var = squares * share
-    scale = one / np.sqrt(var + x.dtype.type(eps))
+    kind = x.dtype.type
+    images = _planes(x)
+    n, c = images.shape[:2]
+    width = math.prod(images.shape[1:])
+    share = kind(1 / max(1, math.prod(x.shape) // max(1, c)))
+    mean, squares = channel_sum.forward(x) * share, np.zeros(c, x.dtype)
+    for part in spans(n, width):
+        squares += channel_dot.forward(images[part], images[part])
+    var = squares * share - mean * mean
+    y: Array = np.empty(images.shape, x.dtype)
+    # The mean of squares is exact enough only where the mean itself is not much larger than the deviations.
+    near = _near(mean, var)
+    if not near:
+        squares.fill(0)
+        for part in spans(n, width):
+            rows = np.subtract(images[part], mean[:, None], out=y[part])
+            squares += channel_dot.forward(rows, rows)
+        var = squares * share
+    scale = kind(1) / np.sqrt(var + kind(eps))
     if weight is not None:
         scale *= weight
-    for part in spans(n, math.prod(flat.shape[1:])):
-        rows = flat[part]
-        rows *= scale[:, None]
-        if bias is not None:
-            rows += bias[:, None]
-    return y, mean, var
+    shift = -mean * scale if near else np.zeros(c, x.dtype)
+    if bias is not None:
+        shift += bias
+    for part in spans(n, width):
+        rows = np.multiply(images[part] if near else y[part], scale[:, None], out=y[part])
+        rows += shift[:, None]
+    return y.reshape(x.shape), mean, var
+
+
+def _planes(x: Array) -> Array:
+    """(n, c, ...) -> (n, c, elements)."""
+    return x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
+
+
+def _near(mean: Array, var: Array) -> bool:
+    """Whether means are small against deviations, so that differences of sums lose at most a digit."""
+    return bool((mean * mean <= 4 * var).all())
 
 
 @batch_norm.pull_all
@@ -111,22 +128,29 @@ def _batch_norm(gs: Any, x: Array, weight: Array, out: Any, *, eps: float, wante
 def _batch_norm_at_once(
     g: Array, g_mean: Array, g_var: Array, x: Array, weight: Any, mean: Array, var: Array, eps: float, share: float
 ) -> Any:
-    n, c = x.shape[:2]
-    flat = (n, c, -1) if x.size else (n, c, 0)
-    shape, x, g = x.shape, x.reshape(flat), g.reshape(flat)
-    width = math.prod(x.shape[1:])
+    shape, x, g = x.shape, _planes(x), _planes(g)
+    n, width = len(x), math.prod(x.shape[1:])
     rstd = 1 / np.sqrt(var + x.dtype.type(eps))
     g_bias = channel_sum.forward(g)
-    dot = np.zeros(c, x.dtype)
+    dot = np.zeros(x.shape[1], x.dtype)
+    near = _near(mean, var)
     for part in spans(n, width):
-        dot += np.vecdot(g[part], x[part] - mean[:, None]).sum(0)
+        dot += channel_dot.forward(g[part], x[part] if near else x[part] - mean[:, None])
+    if near:
+        dot -= mean * g_bias
     scale = rstd if weight is None else rstd * weight
     slope = 2 * share * g_var - scale * rstd * rstd * dot * share
     level = share * g_mean - scale * g_bias * share
+    if near:
+        level -= slope * mean
     g_x: Array = np.empty(x.shape, x.dtype)
     for part in spans(n, width):
-        rows = np.subtract(x[part], mean[:, None], out=g_x[part])
-        rows *= slope[:, None]
+        rows = g_x[part]
+        if near:
+            np.multiply(x[part], slope[:, None], out=rows)
+        else:
+            np.subtract(x[part], mean[:, None], out=rows)
+            rows *= slope[:, None]
         rows += level[:, None]
         rows += g[part] * scale[:, None]
     return g_x.reshape(shape), dot * rstd if weight is not None else None, g_bias
