@@ -19,6 +19,7 @@ import test_autograd_functional
 import test_autograd_hooks
 import test_autograd_inplace
 import test_autograd_memory
+import test_autograd_modes
 import test_ops
 from allgrad.autograd import inplace, leaf, modes, pulling, record, walk
 from allgrad.autograd.node import FREED, Node
@@ -179,7 +180,7 @@ PLANTED = [
     Planted(graph_cut_under_create_graph, test_ops.test_second_derivative, ("tanh", 0)),
     Planted(graph_cut_under_create_graph, test_autograd_functional.test_hessian_of_rosenbrock),
     Planted(leaf_gradient_overwritten, test_autograd.test_programs_in_closed_form),
-    Planted(no_grad_never_ends, test_autograd.test_programs_in_closed_form),
+    Planted(no_grad_never_ends, test_autograd_modes.test_modes_nest),
     Planted(visited_in_the_wrong_order, test_autograd.test_the_order_of_the_walk_is_that_of_the_graph),
     Planted(second_run_draws_new_numbers, test_autograd_checkpoint.test_random_numbers_are_replayed, (False,)),
     Planted(inputs_ignored, test_autograd.test_programs_in_closed_form),
