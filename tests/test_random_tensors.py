@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from typing import Any
 
@@ -54,6 +55,9 @@ def test_seeds_and_states() -> None:
     np.testing.assert_array_equal(ag.randn(5, generator=own).numpy(), first.numpy())
     own.set_state(state)
     np.testing.assert_array_equal(ag.zeros(5).normal_(generator=own).numpy(), first.numpy())
+    for copied in (own.clone_state(), copy.deepcopy(own)):
+        assert isinstance(copied, ag.Generator)
+        np.testing.assert_array_equal(copied.get_state().numpy(), own.get_state().numpy())
     assert ag.seed() == ag.initial_seed() != 7
     with pytest.raises(TypeError, match="Generator, not int"):
         ag.rand(2, generator=3)  # type: ignore[arg-type]

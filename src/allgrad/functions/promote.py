@@ -15,7 +15,7 @@ from allgrad.context import ctx
 from allgrad.dtypes import bool_ as bool_dtype
 from allgrad.dtypes import dtype as Dtype
 from allgrad.dtypes import float32, from_np, get_default_dtype, int64, promote_types
-from allgrad.errors import DtypeError, GradientError
+from allgrad.errors import ArgumentError, DtypeError, GradientError
 from allgrad.ops.arithmetic import cast
 from allgrad.ops.op import Op
 
@@ -118,6 +118,8 @@ def binary(op: Op, a: Any, b: Any) -> Any:
 
 
 def _number_array(x: Any, d: Dtype) -> Any:
+    if isinstance(x, int) and not -(2**63) <= x < 2**64:
+        raise ArgumentError(f"Overflow when unpacking long: {x} has more than 64 bits; use a float")
     return np.array(to(x, d)).astype(d.np)
 
 

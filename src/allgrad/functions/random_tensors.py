@@ -25,6 +25,19 @@ class Generator(streams.Generator):
         """Go on from a state that ``get_state`` gave."""
         super().set_state(new_state._a if isinstance(new_state, Variable) else new_state)
 
+    def clone_state(self) -> Generator:
+        """Another generator that will draw the same numbers."""
+        return _in_state(super().get_state())
+
+    def __reduce__(self) -> Any:
+        return _in_state, (super().get_state(),)
+
+
+def _in_state(state: np.ndarray[Any, Any]) -> Generator:
+    generator = Generator()
+    generator.set_state(state)
+    return generator
+
 
 class DefaultGenerator(Generator):
     """The generator that is used where none is given: that of the calling thread's rank, whichever thread calls."""
