@@ -146,6 +146,18 @@ def program_node_hook_of_several(t: Any) -> Any:
     return log, x.grad, a.grad_fn is b.grad_fn, [a.output_nr, c.output_nr]
 
 
+def program_hooks_on_the_node_of_a_leaf(t: Any) -> Any:
+    log = []
+    x = leaf(t, 1.0, 2.0)
+    node = x.view_as(x).grad_fn.next_functions[0][0]
+    handle = node.register_prehook(lambda grads: (grads[0] * 10,))
+    node.register_hook(lambda *unused: log.append(x.grad.tolist()))
+    (x * 2).sum().backward()
+    handle.remove()
+    (x * 2).sum().backward()
+    return log, node.variable is x
+
+
 def program_retain_grad(t: Any) -> Any:
     x = leaf(t, 1.0, 2.0)
     y = x * 3

@@ -66,6 +66,12 @@ def backward(
 
     ``grad_tensors``: one gradient for each tensor, of its shape; may be None for a tensor of one element.
     RuntimeError for a freed graph, for a value changed in place since it was saved, for a missing gradient.
+
+    >>> import allgrad as torch
+    >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
+    >>> torch.autograd.backward((x * x).sum())
+    >>> x.grad
+    tensor([2., 4.])
     """
     roots_of = _sequence(tensors)
     given = grad_variables if grad_tensors is None else grad_tensors
@@ -112,6 +118,12 @@ def grad(
 
     None for an input that the outputs do not depend on if ``allow_unused``, zeros if ``materialize_grads``,
     else a RuntimeError.
+
+    >>> import allgrad as torch
+    >>> x = torch.tensor(3.0, requires_grad=True)
+    >>> (slope,) = torch.autograd.grad(x**3, x, create_graph=True)
+    >>> torch.autograd.grad(slope, x)
+    (tensor(18.),)
     """
     if allow_unused is False and materialize_grads:
         raise ArgumentError(

@@ -102,6 +102,11 @@ def jacobian(
     """d output / d input, of shape (*output, *input); tuples of them where there are several.
 
     ``vectorize`` and ``strategy`` are accepted; one backward pass per output element is what runs.
+
+    >>> import allgrad as torch
+    >>> torch.autograd.functional.jacobian(lambda x: x * x, torch.tensor([1.0, 2.0]))
+    tensor([[2., 0.],
+            [0., 4.]])
     """
     if strategy not in ("forward-mode", "reverse-mode"):
         raise ArgumentError(f'Expected strategy to be either "forward-mode" or "reverse-mode", found {strategy!r}')
@@ -147,7 +152,13 @@ def hessian(
     vectorize: bool = False,
     outer_jacobian_strategy: str = "reverse-mode",
 ) -> Any:
-    """The second derivatives of the scalar ``func(*inputs)``: of shape (*input i, *input j) for inputs i and j."""
+    """The second derivatives of the scalar ``func(*inputs)``: of shape (*input i, *input j) for inputs i and j.
+
+    >>> import allgrad as torch
+    >>> torch.autograd.functional.hessian(lambda x: x[0] ** 2 * x[1], torch.tensor([1.0, 2.0]))
+    tensor([[4., 2.],
+            [2., 0.]])
+    """
     given, one_input = _tensors(inputs, "inputs", "hessian")
 
     def first(*xs: Any) -> Any:

@@ -43,6 +43,10 @@ def gradcheck(
 
     Give float64 inputs.  GradcheckError (a RuntimeError) says which output and input differ, or, with
     ``raise_exception=False``, the answer is False.  ``fast_mode`` checks one random projection of each Jacobian.
+
+    >>> import allgrad as torch
+    >>> torch.autograd.gradcheck(torch.tanh, torch.ones(2, dtype=torch.float64, requires_grad=True))
+    True
     """
     if check_forward_ad or check_batched_forward_grad:
         raise UnsupportedError("there is no forward-mode AD; use func.jvp, which runs on two backward passes")

@@ -30,6 +30,14 @@ class saved_tensors_hooks:
     """What operations inside save for backward goes through ``pack``, and through ``unpack`` when it is needed.
 
     ``pack(tensor)`` returns anything; ``unpack`` of that returns a Tensor with the same values.
+
+    >>> import allgrad as torch
+    >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
+    >>> with torch.autograd.graph.saved_tensors_hooks(lambda t: t.tolist(), torch.tensor):
+    ...     y = (x * x).sum()  # lists are kept in place of Tensors
+    >>> y.backward()
+    >>> x.grad
+    tensor([2., 4.])
     """
 
     def __init__(self, pack_hook: Callable[[Any], Any], unpack_hook: Callable[[Any], Any]) -> None:

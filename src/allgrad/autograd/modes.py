@@ -102,7 +102,15 @@ class _Bare(GradMode):
 
 
 class no_grad(_Bare):
-    """Nothing is recorded inside: results do not require grad."""
+    """Nothing is recorded inside: results do not require grad.
+
+    >>> import allgrad as torch
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> with torch.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
 
     grad = False
 
@@ -157,6 +165,17 @@ class inference_mode(GradMode):
 
     def clone(self) -> GradMode:
         return inference_mode(self.mode)
+
+
+class set_multithreading_enabled(GradMode):
+    """Accepted for programs that switch it: a backward pass runs in the thread that called it, always."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__()
+        self.mode = mode
+
+    def clone(self) -> GradMode:
+        return set_multithreading_enabled(self.mode)
 
 
 def is_grad_enabled() -> bool:

@@ -153,6 +153,23 @@ class AccumulateGrad:
         """Nothing lies beyond a leaf."""
         return ()
 
+    def register_prehook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook((grad,))`` before the leaf's gradient is added up; it may return another."""
+
+        def on_gradient(g: Any) -> Any:
+            new = hook((g,))
+            return new[0] if isinstance(new, tuple) else new
+
+        return self.variable.register_hook(on_gradient)
+
+    def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook((), ())`` after the leaf's gradient was added up; what came in is in ``variable.grad`` by then."""
+
+        def on_leaf(_: Any) -> None:
+            hook((), ())
+
+        return self.variable.register_post_accumulate_grad_hook(on_leaf)
+
 
 def as_function(parent: Any) -> tuple[Any, int]:
     """An edge as ``next_functions`` shows it."""

@@ -30,6 +30,10 @@ def vmap(
 ) -> Callable[..., Any]:
     """``func`` over dimension ``in_dims`` of its arguments (None: the same for all), stacked along ``out_dims``.
 
+    >>> import allgrad as torch
+    >>> torch.func.vmap(torch.dot)(torch.ones(3, 2), torch.ones(3, 2))
+    tensor([2., 2., 2.])
+
     ``randomness``: drawing random numbers inside is an "error", "different" for each example, or the "same".
     """
     if randomness not in ("error", "different", "same"):

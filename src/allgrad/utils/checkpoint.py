@@ -55,6 +55,12 @@ def checkpoint(
 
     ``preserve_rng_state=False`` lets the second run draw other random numbers.  CheckpointError if the second run
     saves other shapes or dtypes than the first (not looked at with ``determinism_check="none"``).
+
+    >>> import allgrad as torch
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> torch.utils.checkpoint.checkpoint(lambda v: v.exp().log(), x, use_reentrant=False).sum().backward()
+    >>> x.grad
+    tensor([1., 1.])
     """
     if use_reentrant is None:
         warnings.warn(
