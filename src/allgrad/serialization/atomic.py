@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,14 +12,23 @@ from pathlib import Path
 def write_atomically(path: str | os.PathLike[str], parts: Iterable[bytes | memoryview]) -> None:
     """Replace ``path`` by the concatenation of ``parts``; after a failure or power loss it is whole, old or new.
 
-    OSError from the file system passes through; the unfinished file is removed, the old one is untouched.
+    A link is followed and the mode of an old file kept.  What is there and no regular file (a pipe, a device) is
+    written to as it is.  OSError from the file system passes through; the unfinished file is removed.
     """
-    target = Path(path)
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        with open(target, "wb") as file:
+            for part in parts:
+                file.write(part)
+        return
+    # Virtual ranks are threads of one process, so the process number alone would not keep their files apart.
+    beside = target.with_name(f".{target.name[:60]}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         with open(beside, "wb") as file:
             for part in parts:
                 file.write(part)
+            if target.exists():
+                os.fchmod(file.fileno(), target.stat().st_mode & 0o7777)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, target)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import math
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from typing import Any
 
 import numpy as np
@@ -12,102 +13,117 @@ import numpy as np
 from allgrad.autograd.record import Variable, wrap
 from allgrad.dtypes import dtype as Dtype
 from allgrad.dtypes import to_dtype
-from allgrad.errors import CheckpointError, DtypeError
-from allgrad.nn.parameter import Buffer, Parameter
+from allgrad.errors import AllgradError, CheckpointError, DtypeError
+from allgrad.nn.parameter import Buffer, Parameter, is_lazy
+from allgrad.serialization import whole
 from allgrad.tensor import Size, device
 
 Array = np.ndarray[Any, Any]
 KIND = "§"  # the key that marks a tree node which is not plain JSON
-MAX_DEPTH = 200
+MAX_DEPTH = 100
+LONG_INT = 4000  # bits; JSON readers refuse integers of thousands of digits
+RESERVED = "__metadata__"  # safetensors' own entry of the header
 
 
 class Packer:
-    """Takes a value apart.  Memory that several Tensors share is stored once, and shared again after loading."""
+    """Takes a value apart.  Tensors on the same elements of memory are stored once, and share them again after loading.
+
+    Tensors that overlap otherwise (a slice and its whole) become independent.
+    """
 
     def __init__(self) -> None:
         self.arrays: dict[str, Array] = {}
         self._known: dict[tuple[Any, ...], str] = {}
         self._alive: list[Any] = []  # keeps addresses from being used twice
 
-    def tree(self, x: Any, where: str = "value", depth: int = 0) -> Any:
-        """The JSON tree of ``x``; DtypeError naming the place of what cannot be saved."""
+    def tree(self, x: Any, where: str = "", depth: int = 0) -> Any:
+        """The JSON tree of ``x``, which lies at the dotted path ``where``; DtypeError naming what cannot be saved."""
         if depth > MAX_DEPTH:
-            raise DtypeError(f"{where}: nested more than {MAX_DEPTH} deep, or within itself")
-        if x is None or isinstance(x, (bool, str)) or type(x) is int:
+            raise DtypeError(f"{where[:80]}…: nested more than {MAX_DEPTH} deep, or within itself")
+        if x is None or type(x) in (bool, str):
             return x
-        if isinstance(x, float) and not isinstance(x, np.generic):
+        if type(x) is int:
+            return x if x.bit_length() <= LONG_INT else {KIND: "int", "v": hex(x)}
+        if type(x) is float:
             return x if math.isfinite(x) else {KIND: "float", "v": repr(x)}
-        if isinstance(x, Variable):
+        if isinstance(x, Variable) and not is_lazy(x):
             return self._tensor(x, where)
-        if isinstance(x, np.ndarray):
+        if type(x) is np.ndarray and x.dtype.kind in "biufV":
             return {KIND: "array", "key": self._array(x, where)}
-        if isinstance(x, np.generic):
+        if isinstance(x, np.generic) and x.dtype.kind in "biufV":
             return {KIND: "scalar", "key": self._array(np.asarray(x), where)}
-        if isinstance(x, dict):
+        if type(x) in (dict, OrderedDict, defaultdict, Counter):
             return self._dict(x, where, depth)
-        if isinstance(x, (Size, list, tuple, set, frozenset)):
+        if type(x) in (Size, list, tuple, set, frozenset):
             return self._sequence(x, where, depth)
-        if isinstance(x, (bytes, bytearray)):
-            return {KIND: "bytes", "v": base64.b64encode(bytes(x)).decode()}
+        if type(x) in (bytes, bytearray):
+            return {KIND: type(x).__name__, "v": base64.b64encode(x).decode()}
         if isinstance(x, Dtype):
             return {KIND: "dtype", "v": x.name}
         if isinstance(x, device):
             return {KIND: "device", "v": str(x)}
-        if isinstance(x, complex):
+        if type(x) is complex:
             return {KIND: "complex", "v": [repr(x.real), repr(x.imag)]}
-        raise DtypeError(
-            f"{where} is a {type(x).__module__}.{type(x).__qualname__}, which cannot be saved without running code on "
-            "loading; save numbers, texts, containers, arrays and Tensors, for a module its state_dict()"
+        name = f"{type(x).__module__}.{type(x).__qualname__}"
+        pickled = whole.dump(
+            x, name, where or "the value", lambda t: json.dumps(self._tensor(t, _join(where, "tensor")))
         )
+        return {KIND: "object", "type": name, "at": where, "v": base64.b64encode(pickled).decode()}
 
     def _tensor(self, x: Any, where: str) -> Any:
         kind = "parameter" if isinstance(x, Parameter) else "buffer" if isinstance(x, Buffer) else "tensor"
         node: dict[str, Any] = {KIND: kind, "key": self._array(x._a, where)}
         if x.requires_grad and kind != "buffer":
             node["grad"] = True
+        if kind == "buffer" and not x.persistent:
+            node["passing"] = True
         return node
 
     def _array(self, a: Array, where: str) -> str:
-        if a.dtype.hasobject or a.dtype.kind in "SUmMc":
-            raise DtypeError(f"{where}: an array of {a.dtype} cannot be saved; only numbers and bools")
         identity = (a.__array_interface__["data"][0], a.shape, a.strides, a.dtype.str)
         if a.size and identity in self._known:
             return self._known[identity]
-        key = where if where not in self.arrays else f"{where}#{len(self.arrays)}"
+        key = first = where or "value"
+        while key in self.arrays or key == RESERVED:
+            key = f"{first}#{len(self.arrays)}" if key == first else key + "'"
         self.arrays[key] = a
         self._known[identity] = key
         self._alive.append(a)
         return key
 
     def _dict(self, x: dict[Any, Any], where: str, depth: int) -> Any:
-        kind = "odict" if isinstance(x, OrderedDict) else "dict"
         if type(x) is dict and all(type(k) is str for k in x) and KIND not in x:
-            return {k: self.tree(v, f"{where}.{k}", depth + 1) for k, v in x.items()}
-        if type(x) not in (dict, OrderedDict, defaultdict):
-            raise DtypeError(f"{where} is a {type(x).__qualname__}; convert it to a plain dict first")
+            return {k: self.tree(v, _join(where, k), depth + 1) for k, v in x.items()}
+        kind = {OrderedDict: "odict", Counter: "counter"}.get(type(x), "dict")
         pairs = [
-            [self.tree(k, f"{where} key", depth + 1), self.tree(v, f"{where}.{k}", depth + 1)] for k, v in x.items()
+            [self.tree(k, _join(where, "key"), depth + 1), self.tree(v, _join(where, k), depth + 1)]
+            for k, v in x.items()
         ]
-        return {KIND: kind, "v": pairs}
+        node = {KIND: kind, "v": pairs}
+        if kind == "odict" and hasattr(x, "_metadata"):  # the versions of its modules, on a state_dict
+            node["metadata"] = self.tree(x._metadata, _join(where, "_metadata"), depth + 1)
+        return node
 
     def _sequence(self, x: Any, where: str, depth: int) -> Any:
-        items = [self.tree(v, f"{where}.{i}", depth + 1) for i, v in enumerate(x)]
-        if type(x) is list:
-            return items
-        if isinstance(x, Size):
-            return {KIND: "size", "v": items}
-        for kind, name in ((tuple, "tuple"), (set, "set"), (frozenset, "frozenset")):
-            if type(x) is kind:
-                return {KIND: name, "v": items}
-        raise DtypeError(f"{where} is a {type(x).__qualname__}; convert it to a plain tuple or list first")
+        items = [self.tree(v, _join(where, i), depth + 1) for i, v in enumerate(x)]
+        return items if type(x) is list else {KIND: type(x).__name__.lower(), "v": items}
+
+
+def _join(where: str, key: Any) -> str:
+    return f"{where}.{key}" if where else str(key)
 
 
 class Unpacker:
-    """Puts a value together again from a tree and a table of arrays."""
+    """Puts a value together again from a tree and a table of arrays.  ``trusted``: pickled objects too."""
 
-    def __init__(self, arrays: dict[str, Array]) -> None:
+    def __init__(self, arrays: dict[str, Array], trusted: bool = False) -> None:
         self._arrays = arrays
-        self._tensors: dict[tuple[str, str], Any] = {}
+        self._tensors: dict[tuple[Any, ...], Any] = {}
+        self._trusted = trusted
+
+    def tensors(self) -> dict[str, Any]:
+        """All arrays as Tensors by name: the content of another program's safetensors file."""
+        return {name: wrap(a) for name, a in self._arrays.items()}
 
     def value(self, tree: Any, depth: int = 0) -> Any:
         """The value of a tree; CheckpointError for a tree that ``Packer`` cannot have made."""
@@ -120,47 +136,69 @@ class Unpacker:
         if KIND not in tree:
             return {k: self.value(v, depth + 1) for k, v in tree.items()}
         kind = tree[KIND]
+        if kind == "object":
+            return self._object(tree)
         try:
             return self._special(kind, tree, depth)
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"the saved tree has a malformed node of kind {kind!r}: {error}") from error
+        except CheckpointError:
+            raise
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, AllgradError) as error:
+            raise CheckpointError(f"the saved tree has a malformed node of kind {kind!r}: {error!r}") from error
 
     def _special(self, kind: Any, tree: dict[str, Any], depth: int) -> Any:
         if kind in ("tensor", "parameter", "buffer"):
-            return self._tensor(kind, tree["key"], bool(tree.get("grad")))
+            return self._tensor(kind, tree)
         if kind == "array":
             return self._arrays[tree["key"]]
         if kind == "scalar":
             return self._arrays[tree["key"]][()]
+        value = tree["v"]
         if kind in ("tuple", "set", "frozenset", "size"):
             made = {"tuple": tuple, "set": set, "frozenset": frozenset, "size": Size}[kind]
-            return made(self.value(v, depth + 1) for v in tree["v"])
-        if kind in ("dict", "odict"):
-            pairs = [(self.value(k, depth + 1), self.value(v, depth + 1)) for k, v in tree["v"]]
-            return OrderedDict(pairs) if kind == "odict" else dict(pairs)
+            return made([self.value(v, depth + 1) for v in value])
+        if kind in ("dict", "odict", "counter"):
+            pairs = [(self.value(k, depth + 1), self.value(v, depth + 1)) for k, v in value]
+            found = {"dict": dict, "odict": OrderedDict, "counter": dict}[kind](pairs)
+            if "metadata" in tree:
+                found._metadata = self.value(tree["metadata"], depth + 1)  # type: ignore[attr-defined]
+            return Counter(found) if kind == "counter" else found
+        if kind == "int":
+            return int(value, 16)
         if kind == "float":
-            return float(tree["v"])
+            return float(value)
         if kind == "complex":
-            return complex(float(tree["v"][0]), float(tree["v"][1]))
-        if kind == "bytes":
-            return base64.b64decode(tree["v"], validate=True)
+            return complex(float(value[0]), float(value[1]))
+        if kind in ("bytes", "bytearray"):
+            raw = base64.b64decode(value, validate=True)
+            return raw if kind == "bytes" else bytearray(raw)
         if kind == "dtype":
-            return to_dtype(tree["v"])
+            return to_dtype(value)
         if kind == "device":
-            return device(tree["v"])
+            return device(value)
         raise CheckpointError(f"the saved tree has a node of unknown kind {kind!r}; it was written by a newer allgrad")
 
-    def _tensor(self, kind: str, key: str, grad: bool) -> Any:
-        found = self._tensors.get((kind, key))
+    def _object(self, tree: dict[str, Any]) -> Any:
+        name, where = tree.get("type"), tree.get("at") or "the value"
+        if not self._trusted:
+            raise CheckpointError(
+                f"Weights only load failed: {where} is a pickled {name}, and reading a pickle can run any code.  If you "
+                "trust who wrote the file: load(..., weights_only=False).  Better save the state_dict()"
+            )
+        raw = base64.b64decode(tree["v"], validate=True)
+        return whole.restore(raw, f"{where} ({name})", lambda node: self.value(json.loads(node)))
+
+    def _tensor(self, kind: str, tree: dict[str, Any]) -> Any:
+        key, grad = tree["key"], bool(tree.get("grad"))
+        found = self._tensors.get((kind, key, grad))
         if found is None:
             array = self._arrays[key]
             if kind == "parameter":
                 found = Parameter(wrap(array), requires_grad=grad)
             elif kind == "buffer":
-                found = Buffer(wrap(array))
+                found = Buffer(wrap(array), persistent=not tree.get("passing"))
             else:
                 found = wrap(array)
                 if grad:
                     found.requires_grad_()
-            self._tensors[kind, key] = found
+            self._tensors[kind, key, grad] = found
         return found
