@@ -1,4 +1,4 @@
-"""A gamma number as a function of its shape parameter: the slope is that of SciPy's quantile."""
+"""How a gamma number moves with its shape parameter: the slope of SciPy's quantile."""
 
 from __future__ import annotations
 
@@ -21,5 +21,4 @@ def _slope(alpha: Array, draw: Array) -> Any:
 
 SAMPLES: dict[str, list[Sample]] = {
     "gamma_slope": [Sample((ALPHA, DRAW), reference=_slope)],
-    "gamma_from": [Sample((ALPHA, DRAW), reference=lambda alpha, draw: draw, wrt=(), second=False)],
 }

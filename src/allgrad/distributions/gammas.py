@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from allgrad.autograd.record import apply
+from allgrad.context import ctx
 from allgrad.distributions import constraints
 from allgrad.distributions.continuous import Elementwise
 from allgrad.distributions.distribution import drawn, parameters
 from allgrad.functions.joining import stack
 from allgrad.functions.pointwise_special import digamma, lgamma
-from allgrad.ops.gamma_sample import gamma_from
+from allgrad.ops.gamma_sample import gamma_slope
 from allgrad.random import default_generator
 
 
@@ -59,7 +60,11 @@ class Gamma(Elementwise):
 def standard_gamma(alpha: Any) -> Any:
     """Gamma numbers of rate one through which gradients flow to ``alpha``."""
     draw = drawn(default_generator().gamma(alpha._a, alpha._a.dtype))
-    return apply(gamma_from, (alpha, draw), {})
+    if not (alpha.requires_grad and ctx.grad_enabled):
+        return draw
+    # The draw itself, with the slope that it has as a quantile: its value does not change.
+    fixed = alpha.detach()
+    return draw + (alpha - fixed) * apply(gamma_slope, (fixed, draw), {})
 
 
 class Chi2(Gamma):

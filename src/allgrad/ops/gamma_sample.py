@@ -1,6 +1,6 @@
-"""A gamma random number as a differentiable function of its shape parameter.
+"""How a gamma random number moves with its shape parameter.
 
-The draw itself is fixed; how it moves with alpha follows from keeping its quantile (implicit reparameterization,
+A draw follows alpha by keeping its quantile (implicit reparameterization,
 Figurnov et al. 2018): dx/dalpha = -(dP/dalpha)(alpha, x) / p(x), P the regularized lower incomplete gamma function.
 """
 
@@ -63,12 +63,6 @@ def _fraction(a: Array, x: Array) -> Array:
 
 
 @op
-def gamma_from(alpha: Array, draw: Array) -> Array:
-    """``draw``, a gamma number of shape ``alpha``, as a function of ``alpha``."""
-    return np.array(draw)
-
-
-@op
 def gamma_slope(alpha: Array, draw: Array) -> Array:
     """d draw / d alpha at fixed quantile, elementwise."""
     a, x = np.asarray(alpha, np.float64), np.asarray(draw, np.float64)
@@ -79,6 +73,3 @@ def gamma_slope(alpha: Array, draw: Array) -> Array:
     slope = (8 * near - far) / (12 * step)
     density = _front(a, x) / np.maximum(x, _TINY)
     return (-slope / np.maximum(density, _TINY)).astype(np.asarray(alpha).dtype)
-
-
-gamma_from.pull(alpha=lambda g, alpha, draw: g * gamma_slope(alpha, draw))
