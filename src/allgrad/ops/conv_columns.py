@@ -20,8 +20,8 @@ import numpy as np
 Array = Any
 Ints = tuple[int, ...]
 
-BLOCK = 3 << 16
-"""Elements of a column buffer: 768 KiB of float32, most of a common L2 cache."""
+BLOCK = 1 << 17
+"""Elements of a column buffer: 512 KiB of float32, half of a common L2 cache."""
 KEPT_BYTES = 32 << 20
 """Column buffers that a thread keeps for the next call of the same shape; beyond this all are dropped."""
 
@@ -95,27 +95,50 @@ class Columns:
         self.buffer: Array = np.zeros(shape, dtype)
         self.moves = list(self._moves())
 
-    def _moves(self) -> Iterator[tuple[Any, Any]]:
-        """(place in the buffer, place in the images) of every copy."""
+    def _moves(self) -> Iterator[tuple[Any, Any, Any]]:
+        """(place in the buffer, place in the images, None) of every copy, or, where rows shift as a whole, places in
+        buffer and images with their last two axes joined, and the columns to clear afterwards."""
         taps = self.taps
         rest = range(1, len(taps.size))
         rows = [overlap(taps.start[0] + phase, taps.stride[0], self.count, taps.size[0]) for phase in self.phases]
+        whole_rows = len(taps.size) > 1 and taps.stride[-2:] == (1, 1) and taps.out[-1] == taps.size[-1]
         for tap in product(*(range(taps.kernel[a]) for a in rest)):
             spans = [
                 overlap(taps.start[a] + t * taps.dilation[a], taps.stride[a], taps.out[a], taps.size[a])
                 for a, t in zip(rest, tap)
             ]
-            for phase, (to, origin) in enumerate(rows):
-                yield (
-                    (slice(None), slice(None), *tap, phase, to, *(s[0] for s in spans)),
-                    (slice(None), slice(None), origin, *(s[1] for s in spans)),
-                )
+            shift = taps.start[-1] + tap[-1] * taps.dilation[-1] if tap else 0
+            for phase, row in enumerate(rows):
+                both = [row, *spans]
+                to = (slice(None), slice(None), *tap, phase, *(s[0] for s in both))
+                origin = (slice(None), slice(None), *(s[1] for s in both))
+                if whole_rows and 0 < abs(shift) < taps.size[-1]:
+                    yield self._shifted(to, origin, shift)
+                else:
+                    yield to, origin, None
+
+    def _shifted(self, to: Any, origin: Any, shift: int) -> tuple[Any, Any, Any]:
+        """A shift within rows as one long shift: what crosses from row to row lands in columns that are cleared.
+
+        Copies of short rows, 8 or 16 elements, cost three times as much as this.
+        """
+        width = self.taps.size[-1]
+        there = slice(to[-2].start * width + max(0, -shift), to[-2].stop * width - max(0, shift))
+        here = slice(origin[-2].start * width + max(0, shift), origin[-2].stop * width - max(0, -shift))
+        crossed = slice(0, -shift) if shift < 0 else slice(width - shift, width)
+        return (*to[:-2], there), (*origin[:-2], here), (*to[:-1], crossed)
 
     def fill(self, images: Array) -> list[Array]:
         """The columns of ``images``, per tap of the first axis: (images, groups, c/groups * taps, out elements)."""
         used = self.buffer[: len(images)]
-        for to, origin in self.moves:
-            used[to] = images[origin]
+        joined = used.reshape(*used.shape[:-2], -1)
+        lines = images.reshape(*images.shape[:-2], -1)
+        for to, origin, clear in self.moves:
+            if clear is None:
+                used[to] = images[origin]
+            else:
+                joined[to] = lines[origin]
+                used[clear] = 0
         flat = used.reshape(len(images), self.groups, -1, len(self.phases), self.count * self.width)
         length = self.taps.out[0] * self.width
         return [flat[:, :, :, phase, at * self.width : at * self.width + length] for phase, at in self.at]
