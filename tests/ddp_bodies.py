@@ -140,6 +140,55 @@ def running_statistics() -> np.ndarray[Any, Any]:
         return np.concatenate([flat(model), *[b.numpy().reshape(-1).astype(np.float64) for b in model.buffers()]])
 
 
+def weighted() -> np.ndarray[Any, Any]:
+    """Rank r holds r + 1 rows of each batch, or none; the mean is exact."""
+    with group() as (rank, size):
+        manual_seed(3)
+        model = mlp()
+        wrapped = DistributedDataParallel(model, bucket_cap_mb=3e-4)
+        for step, (inputs, targets) in enumerate(batches((6,), 3)):
+            model.zero_grad()
+            start = rank * (rank + 1) // 2
+            rows = slice(start, start + (0 if rank == step and size > 1 else rank + 1))
+            with wrapped.sync(weight=len(targets[rows])):
+                F.cross_entropy(wrapped(inputs[rows]), targets[rows]).backward()
+            sgd(model, 0.1)
+        return flat(model)
+
+
+def skipped() -> np.ndarray[Any, Any]:
+    """The last rank's second batch is poisoned: all skip it."""
+    with group() as (rank, size):
+        manual_seed(3)
+        model = mlp()
+        wrapped = DistributedDataParallel(model)
+        for step, (inputs, targets) in enumerate(batches((6,), 3)):
+            model.zero_grad()
+            rows = inputs[rank::size] * (float("nan") if step == 1 and rank == size - 1 else 1.0)
+            F.cross_entropy(wrapped(rows), targets[rank::size]).backward()
+            sgd(model, 0.1)
+        return flat(model)
+
+
+def two_models_and_a_graph() -> np.ndarray[Any, Any]:
+    """Two models in one loss; a penalty on the global gradient of the first; one of its layers is frozen later."""
+    with group() as (rank, size):
+        manual_seed(3)
+        models = [mlp(), mlp()]
+        a, b = (DistributedDataParallel(m, bucket_cap_mb=3e-4) for m in models)
+        for step, (inputs, targets) in enumerate(batches((6,), 3)):
+            models[0][0].requires_grad_(step != 1)
+            rows, labels = inputs[rank::size], targets[rank::size]
+            F.cross_entropy(a(rows), labels).backward(create_graph=True)
+            grads = [p.grad for p in models[0].parameters() if p.grad is not None]
+            models[0].zero_grad()
+            models[1].zero_grad()
+            (sum((g * g).sum() for g in grads) + F.cross_entropy(b(rows), labels)).backward()
+            for m in models:
+                sgd(m, 0.1)
+        return np.concatenate([flat(m) for m in models])
+
+
 BODIES: dict[str, Callable[[], np.ndarray[Any, Any]]] = {
     "mlp": lambda: train("mlp"),
     "cnn": lambda: train("cnn"),
@@ -148,4 +197,7 @@ BODIES: dict[str, Callable[[], np.ndarray[Any, Any]]] = {
     "mlp, two micro-batches": lambda: train("mlp", accumulate=2),
     "unused parameters": branches,
     "running statistics": running_statistics,
+    "weights": weighted,
+    "a step skipped by all": skipped,
+    "two models, a graph of gradients": two_models_and_a_graph,
 }

@@ -71,7 +71,14 @@ class Walk:
             self._visit_all(nodes)
             if ctx.backward_depth == 1:
                 while ctx.after_backward:
-                    ctx.after_backward.pop(0)()
+                    ctx.after_backward.pop(0)[0]()
+        except BaseException as error:
+            if ctx.backward_depth == 1:
+                while ctx.after_backward:
+                    failed = ctx.after_backward.pop(0)[1]
+                    if failed is not None:
+                        failed(error)
+            raise
         finally:
             ctx.walk = outer
             ctx.backward_depth -= 1
@@ -309,9 +316,9 @@ class Walk:
         self.found[leaf] = g
 
 
-def queue_callback(callback: Callable[[], None]) -> None:
-    """Call ``callback`` once, when the outermost backward pass of this thread is through; never if it fails."""
-    ctx.after_backward.append(callback)
+def queue_callback(callback: Callable[[], None], failed: Callable[[BaseException], None] | None = None) -> None:
+    """Call ``callback`` once, when the outermost backward pass of this thread is through; ``failed(error)`` if it fails."""
+    ctx.after_backward.append((callback, failed))
 
 
 def _summable(g: Any) -> bool:

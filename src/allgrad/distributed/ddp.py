@@ -12,8 +12,10 @@ from allgrad.context import ctx
 from allgrad.distributed.agreement import check_same_model
 from allgrad.distributed.buckets import Spec
 from allgrad.distributed.group import ProcessGroup, group_of
+from allgrad.distributed.outputs import begins_round
 from allgrad.distributed.reducer import Reducer
-from allgrad.errors import ArgumentError
+from allgrad.distributed.weights import Weights
+from allgrad.errors import ArgumentError, UnsupportedError
 from allgrad.nn.modules.module import Module
 from allgrad.nn.parameter import is_lazy
 
@@ -32,12 +34,22 @@ class DistributedDataParallel(Module):
         self, module: Module, device_ids: Any = None, output_device: Any = None, dim: int = 0, broadcast_buffers: bool = True,
         init_sync: bool = True, process_group: Any = None, bucket_cap_mb: float | None = None,
         find_unused_parameters: bool = False, check_reduction: bool = False, gradient_as_bucket_view: bool = True,
-        static_graph: bool = False,
+        static_graph: bool = False, delay_all_reduce_named_params: Any = None, param_to_hook_all_reduce: Any = None,
+        mixed_precision: Any = None, device_mesh: Any = None, skip_all_reduce_unused_params: bool = False, *,
+        nonfinite_limit: int | None = 10,
     ) -> None:  # fmt: skip
         super().__init__()
         if device_ids is not None and any(str(d) not in ("cpu",) for d in device_ids):
             raise ArgumentError(f"device_ids={device_ids!r}: allgrad runs on the CPU; leave device_ids out")
-        params = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
+        for name, value in (("mixed_precision", mixed_precision), ("device_mesh", device_mesh)):
+            if value is not None:
+                raise UnsupportedError(
+                    f"DistributedDataParallel has no {name}; cast the module with .to(dtype) instead"
+                )
+        ignored = set(getattr(module, "_ddp_params_and_buffers_to_ignore", ()))
+        ignored |= {n for n, _ in delay_all_reduce_named_params or ()}
+        self._all_params = [(n, p) for n, p in module.named_parameters() if n not in ignored]
+        params = [(n, p) for n, p in self._all_params if p.requires_grad]
         if not params:
             raise ArgumentError(
                 "DistributedDataParallel is not needed when a module doesn't have any parameter that requires a gradient."
@@ -62,7 +74,29 @@ class DistributedDataParallel(Module):
             )
             self._broadcast([*module.parameters(), *module.buffers()])
         first = min(cap, 1.0) if bucket_cap_mb is None else cap
-        self.reducer = Reducer(params, comm, cap_bytes=int(cap * MIB), first_cap_bytes=int(first * MIB))
+        # Two models in one program must not wait for each other's messages: each further one has a stream of its own.
+        if self.process_group.wrapped:
+            comm = comm.split(0, comm.rank) or comm
+        self.process_group.wrapped += 1
+        self._settings: dict[str, Any] = {
+            "cap_bytes": int(cap * MIB), "first_cap_bytes": int(first * MIB), "nonfinite_limit": nonfinite_limit
+        }  # fmt: skip
+        self._plan(comm)
+
+    def _plan(self, comm: Any) -> None:
+        """Make the reducer for the parameters that want a gradient now."""
+        self._wanting = [bool(p._rg) for _, p in self._all_params]
+        self.reducer = Reducer([(n, p) for n, p in self._all_params if p._rg], comm, **self._settings)
+
+    def _replan(self) -> None:
+        """Parameters were frozen or unfrozen: agree with the other ranks on the new list, then plan anew."""
+        comm = self.reducer.comm
+        wanted = [Spec(n, tuple(p.shape), p._a.dtype.name) for n, p in self._all_params if p._rg]
+        check_same_model(comm, wanted, "trained parameter")
+        before = self.reducer
+        before.close()
+        self._plan(comm)
+        self.reducer.enabled, self.reducer.weights = before.enabled, before.weights
 
     def _broadcast(self, tensors: list[Any]) -> None:
         comm = self.process_group.comm
@@ -79,8 +113,11 @@ class DistributedDataParallel(Module):
         """The module's forward; buffers (running statistics) come from rank 0 first while training."""
         if self.training and ctx.grad_enabled and self.require_backward_grad_sync:
             self.reducer.prepare()
+            if self._wanting != [p._rg for _, p in self._all_params]:
+                self._replan()
             if self.broadcast_buffers:
                 self._broadcast(list(self.module.buffers()))
+            return begins_round(self.module(*inputs, **kwargs), self.reducer)
         return self.module(*inputs, **kwargs)
 
     @contextlib.contextmanager
@@ -94,13 +131,27 @@ class DistributedDataParallel(Module):
             self.require_backward_grad_sync = self.reducer.enabled = before
 
     @contextlib.contextmanager
-    def sync(self, when: bool = True) -> Iterator[None]:
-        """``no_sync()`` unless ``when``: ``with model.sync(when=last_micro_batch): loss.backward()``."""
-        if when:
-            yield
-        else:
-            with self.no_sync():
+    def sync(self, when: bool = True, weight: float | None = None) -> Iterator[None]:
+        """``no_sync()`` unless ``when``: ``with model.sync(when=last_micro_batch): loss.backward()``.
+
+        ``weight``: how many samples or tokens the loss of this micro-batch is the mean of.  The gradient is then that of the
+        mean over all samples of all ranks and micro-batches, however they are spread; 0 is allowed.  On every rank or none.
+        """
+        reducer = self.reducer
+        if weight is not None:
+            reducer.weights = reducer.weights or Weights()
+            reducer.weights.add(weight, reducer.params)
+        try:
+            with contextlib.nullcontext() if when else self.no_sync():
                 yield
+        finally:
+            if self.reducer.weights is not None:
+                self.reducer.weights.restore(self.reducer.params)
+
+    @property
+    def skipped_steps(self) -> int:
+        """How many steps all ranks have skipped because a gradient was NaN or infinite on one of them."""
+        return self.reducer.votes.skipped
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """The wrapped module's state, under its own keys."""

@@ -24,6 +24,7 @@ class ProcessGroup:
         self.ranks = tuple(ranks)
         self.name = name
         self.timeout_s = timeout_s
+        self.wrapped = 0  # how many models were wrapped over this group
 
     def rank(self) -> int:
         """This rank's number in the group."""

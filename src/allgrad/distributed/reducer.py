@@ -2,10 +2,11 @@
 
 Follow one gradient: its leaf's hook calls ``_on_gradient`` → the last of its bucket makes the bucket ready → buckets
 start strictly in order of their number, never of arrival (``_launch``) → backward goes on, later hooks poke the
-communication → at the end of backward ``_finish`` adds what is missing, waits, and hands out the means.
+communication → at the end of backward ``start_rest`` adds what is missing, ``_finish`` waits and hands out the means.
 
 A gradient *is* a span of its bucket's flat buffer, so nothing is copied on the way.  Whoever puts another Tensor
-in ``.grad`` is noticed: its values are copied in.
+in ``.grad`` is noticed: its values are copied in.  With the last bucket goes the *tail*: how many ranks have a gradient
+of each parameter, and each rank's vote (fine, not finite, failed), so that all do the same with the step.
 """
 
 from __future__ import annotations
@@ -19,8 +20,13 @@ import numpy as np
 from allgrad.autograd.record import wrap
 from allgrad.autograd.walk import queue_callback
 from allgrad.comm import Communicator, Work
+from allgrad.context import ctx
 from allgrad.distributed.buckets import BucketPlan, Spec, plan_buckets
-from allgrad.errors import DistributedError
+from allgrad.distributed.global_graph import with_graph
+from allgrad.distributed.rounds import join_round, number_of_next
+from allgrad.distributed.votes import FAILED, Votes, first_bad
+from allgrad.distributed.weights import Weights, scaled
+from allgrad.errors import DistributedError, GradientError
 
 Array = np.ndarray[Any, Any]
 
@@ -40,18 +46,28 @@ class Reducer:
     """Averages the gradients of ``params`` over the ranks of ``comm``; made the same way on every rank."""
 
     def __init__(
-        self, named: Sequence[tuple[str, Any]], comm: Communicator, *, cap_bytes: int, first_cap_bytes: int
+        self,
+        named: Sequence[tuple[str, Any]],
+        comm: Communicator,
+        *,
+        cap_bytes: int,
+        first_cap_bytes: int,
+        nonfinite_limit: int | None = None,
     ) -> None:
         self.comm = comm
+        self.number = number_of_next()
         self.names = [name for name, _ in named]
         self.params = [p for _, p in named]
         self.specs = [Spec(name, tuple(p.shape), p._a.dtype.name) for name, p in named]
         self.enabled = True  # False under no_sync: gradients only accumulate
+        self.weights: Weights | None = None  # None: every rank counts the same
         plans = plan_buckets(self.specs, cap_bytes, first_cap_bytes)
         self.buckets = [Bucket(plan, comm) for plan in plans]
-        # One more buffer for how many ranks used each parameter: it tells what no rank has a gradient for.
-        self.tail = comm.allocate(8 * max(1, len(self.params)))
-        self.used: Array = self.tail.array(np.float64)
+        self.tail = comm.allocate(8 * (len(self.params) + comm.size))
+        whole = self.tail.array(np.float64)
+        self.used: Array = whole[: len(self.params)]  # how many ranks have a gradient of each parameter
+        self.ballot: Array = whole[len(self.params) :]
+        self.votes = Votes(comm, self.names, nonfinite_limit)
         self.home: list[tuple[Bucket, Array]] = [None] * len(self.params)  # type: ignore[list-item]
         for bucket in self.buckets:
             for span in bucket.plan.spans:
@@ -59,7 +75,12 @@ class Reducer:
                 self.home[span.param] = (bucket, view)
         self.active = False
         self.next = 0
-        self.hidden_bytes = 0
+        self.verdict: DistributedError | None = None
+        self._error: BaseException | None = None
+        self._recorded: dict[int, Any] | None = None  # under create_graph: this rank's gradients with their graph
+        self._weighing: tuple[Work, Array] | None = None
+        self._share: float | None = None  # what this rank's gradients are multiplied by; None: all the same
+        self._tail_work: Work | None = None
         self._warned: set[str] = set()
         self._handles = []
         for i, p in enumerate(self.params):
@@ -67,34 +88,52 @@ class Reducer:
             self._handles.append(p.register_post_accumulate_grad_hook(lambda p, i=i: self._on_gradient(i)))
 
     def prepare(self) -> None:
-        """Before a forward whose backward is to be synchronized: gradients kept from before go into the buckets."""
-        for bucket in self.buckets:
-            if bucket.work is not None:
-                raise DistributedError("a forward was started inside a backward that is being synchronized")
+        """Before a forward whose backward is to be synchronized."""
+        if self.active:
+            raise DistributedError("a forward was started inside a backward that is being synchronized")
+        if not any(failed == self._failed_early for _, failed in ctx.after_backward):
+            queue_callback(lambda: None, self._failed_early)
 
-    def _begin(self) -> None:
+    def _failed_early(self, error: BaseException) -> None:
+        """Backward raised before it came to this model, but would have: the other ranks are waiting."""
+        if isinstance(error, Exception) and not isinstance(error, DistributedError):
+            walk = ctx.walk
+            if walk is not None and any(walk.reaches(p) for p in self.params):
+                self.begin()
+
+    def begin(self) -> None:
+        """A synchronized backward has begun; a second call in it does nothing.
+
+        Called by the first gradient, or, on a rank whose loss may use no parameter, by the gradient of the output.
+        """
+        if self.active or not self.enabled or (ctx.walk is not None and not ctx.walk.accumulate):
+            return
         self.active = True
         self.next = 0
+        self.verdict = self._error = self._tail_work = self._weighing = self._share = None
+        self._recorded = {} if ctx.walk is not None and ctx.walk.create_graph else None
         self.used.fill(0)
+        self.ballot.fill(0)
         for bucket in self.buckets:
             bucket.missing = {s.param for s in bucket.plan.spans if self.params[s.param]._rg}
             bucket.work = None
-        queue_callback(self._finish)
+        join_round(self)
+        if self.weights is not None:
+            total = np.array([self.weights.total])
+            self._weighing = (self.comm.start_all_reduce(total, label="weights of the ranks"), total)
 
     def _on_gradient(self, i: int) -> None:
         """Parameter ``i`` has its gradient: nothing more is coming in this backward."""
         if not self.enabled:
             return
-        if not self.active:
-            self._begin()
+        self.begin()
         bucket, _ = self.home[i]
         if i not in bucket.missing:
-            raise DistributedError(
+            raise GradientError(
                 f"parameter {self.names[i]!r} on rank {self.comm.rank} got a gradient twice in one synchronized backward; "
                 "call backward() once per step, and put earlier micro-batches under model.no_sync()"
             )
         self._settle(i)
-        self.used[i] = 1
         bucket.missing.discard(i)
         self._launch()
         self.comm.progress()
@@ -102,10 +141,17 @@ class Reducer:
     def _settle(self, i: int) -> None:
         """See that the gradient of parameter ``i`` lies in its bucket; zeros where there is none."""
         p, (_, view) = self.params[i], self.home[i]
+        if self.weights is not None and self.weights.aside is not None:  # this micro-batch does not count
+            before = self.weights.aside[i]
+            p._grad = None if before is None else wrap(before)
         grad = p._grad
         if grad is None:
             view.fill(0)
-        elif grad._a is not view:
+            return
+        self.used[i] = 1
+        if self._recorded is not None and (grad._node is not None or grad._rg):
+            self._recorded[i] = grad
+        if grad._a is not view:
             if grad._a.__array_interface__["data"] != view.__array_interface__["data"] or grad._a.shape != view.shape:
                 np.copyto(view, grad._a)
             p._grad = wrap(view)
@@ -117,27 +163,61 @@ class Reducer:
             for span in bucket.plan.spans:
                 if not self.used[span.param]:
                     self._settle(span.param)
+            if self.votes.limit is not None:
+                bad = first_bad(bucket.flat, bucket.plan.spans)
+                mine = self.ballot[self.comm.rank]
+                if bad is not None and (mine == 0 or bad + 1 < mine):
+                    self.ballot[self.comm.rank] = bad + 1
+            scale: float | None = 1.0 / self.comm.size
+            if self.weights is not None:
+                share = self._find_share()
+                bucket.flat[...] = scaled(bucket.flat, share) if share else 0
+                scale = None
             first = self.names[bucket.plan.spans[0].param]
             bucket.work = self.comm.start_all_reduce(
-                bucket.flat, scale=1.0 / self.comm.size, label=f"bucket {bucket.plan.number} ({first}, …)"
+                bucket.flat, scale=scale, label=f"bucket {bucket.plan.number} ({first}, …)"
             )
             self.next += 1
 
-    def _finish(self) -> None:
-        """The end of backward: start what waits for gradients that will not come, wait for all, hand out."""
-        self.active = False
-        alone = [i for i, p in enumerate(self.params) if p._rg and not self.used[i]]
-        for i in alone:
-            self.home[i][0].missing.discard(i)
+    def _find_share(self) -> float:
+        """This rank's weight over that of all ranks."""
+        if self._share is None and self.weights is not None and self._weighing is not None:
+            work, total = self._weighing
+            work.wait()
+            self._share = self.weights.last / total[0] if total[0] > 0 else 0.0
+        return self._share or 0.0
+
+    def start_rest(self, error: BaseException | None = None) -> None:
+        """Start what waits for gradients that will not come, and the tail; ``error``: why backward failed here."""
+        self._error = error
+        for bucket in self.buckets:
+            bucket.missing.clear()
         self._launch()
-        tail = self.comm.start_all_reduce(self.used, label="which parameters were used")
-        kept = {i: self.params[i]._grad for i in alone}
+        if error is not None:
+            self.ballot[self.comm.rank] = FAILED
+        self._tail_work = self.comm.start_all_reduce(
+            self.tail.array(np.float64), label="which parameters were used, and how it went"
+        )
+
+    def _finish(self) -> None:
+        """The end of backward: wait for all, vote, hand out."""
         for bucket in self.buckets:
             if bucket.work is None:
                 raise DistributedError(f"bucket {bucket.plan.number} was never started on rank {self.comm.rank}")
             bucket.work.wait()
-            bucket.work = None
-        tail.wait()
+        if self._tail_work is not None:
+            self._tail_work.wait()
+        self.active = False
+        self.verdict, valid = self.votes.count(self.ballot, self._error)
+        empty = self._weighing is not None and self._weighing[1][0] == 0  # no rank had a sample
+        if not valid or empty:
+            for p in self.params:
+                p._grad = None
+        else:
+            self._hand_out()
+        self.forget()
+
+    def _hand_out(self) -> None:
         unused = []
         for i, p in enumerate(self.params):
             if not p._rg:
@@ -148,7 +228,14 @@ class Reducer:
                 p._grad._version[0] += 1
             else:
                 unused.append(self.names[i])
-                p._grad = kept.get(i)
+                p._grad = None
+        if self._recorded:
+            having = [i for i in range(len(self.params)) if self.used[i]]
+            share = self._find_share() if self.weights is not None else 1.0 / self.comm.size
+            values = [self.home[i][1] for i in having]
+            made = with_graph(self.comm, share, values, [self._recorded.get(i) for i in having])
+            for i, grad in zip(having, made):
+                self.params[i]._grad = grad
         new = [n for n in unused if n not in self._warned]
         if new and self.comm.rank == 0:
             warnings.warn(
@@ -158,12 +245,19 @@ class Reducer:
             )
         self._warned.update(new)
 
+    def forget(self) -> None:
+        """The round is over, however it ended: the next backward starts anew."""
+        self.active = False
+        self.weights = self._weighing = self._share = self._recorded = self._error = self._tail_work = None
+        for bucket in self.buckets:
+            bucket.work = None
+
     def close(self) -> None:
-        """Take the hooks away; the gradients stay where they are, in memory of their own."""
+        """Take the hooks away; the gradients stay where they are, in memory of their own.  Collective."""
         for handle in self._handles:
             handle.remove()
         for i, p in enumerate(self.params):
-            if p._grad is not None and p._grad._a is self.home[i][1]:
+            if p._grad is not None and np.may_share_memory(p._grad._a, self.home[i][1]):
                 p._grad = wrap(p._grad._a.copy())
             p._grad_buffer = None
         for bucket in self.buckets:
