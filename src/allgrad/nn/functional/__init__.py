@@ -60,7 +60,7 @@ from allgrad.nn.functional.attention import scaled_dot_product_attention
 from allgrad.nn.functional.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
 from allgrad.nn.functional.cross_entropy import cross_entropy, nll_loss
 from allgrad.nn.functional.ctc import ctc_loss
-from allgrad.nn.functional.distance import cosine_similarity, normalize, pairwise_distance, pdist
+from allgrad.nn.functional.distance import cdist, cosine_similarity, normalize, pairwise_distance, pdist
 from allgrad.nn.functional.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from allgrad.nn.functional.embedding import embedding, one_hot
 from allgrad.nn.functional.embedding_bag import embedding_bag
@@ -119,6 +119,7 @@ __all__ = [
     "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "cdist",
     "celu",
     "celu_",
     "channel_shuffle",
