@@ -35,6 +35,7 @@ FLOORS = (
         "mps",
         "onnx",
         "switches",
+        "testing",
         "xpu",
     ),
     # nn.parallel is where PyTorch users look for what lives in distributed: a door, which nn itself does not open.

@@ -24,6 +24,7 @@ from allgrad import (
     onnx,
     optim,
     special,
+    testing,
     utils,
     version,
     xpu,
@@ -214,6 +215,7 @@ from allgrad.functions.joining_products import (
     cartesian_prod,
     combinations,
     meshgrid,
+    vander,
 )
 from allgrad.functions.linalg import (
     cholesky_inverse,
@@ -391,6 +393,7 @@ from allgrad.functions.reduce_extreme import (
 from allgrad.functions.reduce_norm import (
     logsumexp,
     norm,
+    renorm,
 )
 from allgrad.functions.scan import (
     cummax,
@@ -482,6 +485,7 @@ from allgrad.functions.sort import (
     sort,
     topk,
 )
+from allgrad.functions.windows import bartlett_window, blackman_window, hamming_window, hann_window, kaiser_window
 from allgrad.nn.functional import (
     adaptive_avg_pool1d,
     adaptive_max_pool1d,
@@ -524,6 +528,7 @@ from allgrad.nn.functional import (
     threshold,
     triplet_margin_loss,
 )
+from allgrad.nn.functional.distance import cdist
 from allgrad.printing import (
     set_printoptions,
 )
@@ -733,6 +738,7 @@ __all__ = [
     "avg_pool1d",
     "backends",
     "baddbmm",
+    "bartlett_window",
     "batch_norm",
     "bernoulli",
     "bfloat16",
@@ -744,6 +750,7 @@ __all__ = [
     "bitwise_or",
     "bitwise_right_shift",
     "bitwise_xor",
+    "blackman_window",
     "block_diag",
     "bmm",
     "bool",
@@ -755,6 +762,7 @@ __all__ = [
     "can_cast",
     "cartesian_prod",
     "cat",
+    "cdist",
     "ceil",
     "ceil_",
     "celu",
@@ -897,6 +905,8 @@ __all__ = [
     "group_norm",
     "gt",
     "half",
+    "hamming_window",
+    "hann_window",
     "hardshrink",
     "heaviside",
     "hinge_embedding_loss",
@@ -947,6 +957,7 @@ __all__ = [
     "isposinf",
     "isreal",
     "jit",
+    "kaiser_window",
     "kl_div",
     "kron",
     "kthvalue",
@@ -1079,6 +1090,7 @@ __all__ = [
     "relu",
     "relu_",
     "remainder",
+    "renorm",
     "repeat_interleave",
     "reshape",
     "resolve_conj",
@@ -1163,6 +1175,7 @@ __all__ = [
     "tensor",
     "tensor_split",
     "tensordot",
+    "testing",
     "threshold",
     "tile",
     "topk",
@@ -1195,6 +1208,7 @@ __all__ = [
     "unsqueeze",
     "use_deterministic_algorithms",
     "utils",
+    "vander",
     "var",
     "var_mean",
     "vdot",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from allgrad.autograd.value import Variable, wrap
-from allgrad.errors import DtypeError, GradientError, ShapeError
+from allgrad.errors import DtypeError, ShapeError
 from allgrad.ops.op import TABLE
 
 Array = np.ndarray[Any, Any]
@@ -51,8 +51,7 @@ def accumulate_leaf(leaf: Any, g: Any, *, owned: bool, create_graph: bool) -> No
             _first(leaf, np.asarray(g), before, owned)
     if leaf._post_hooks:
         for hook in list(leaf._post_hooks.values()):
-            if hook(leaf) is not None:
-                raise GradientError("a post-accumulate-grad hook must return None")
+            hook(leaf)  # what it returns is ignored, as in PyTorch: ``lambda p: p.add_(p.grad, alpha=-0.1)`` is a hook
 
 
 def _first(leaf: Any, g: Array, before: Any, owned: bool) -> None:

@@ -216,7 +216,7 @@ class Categorical(Distribution):
         count = int(np.prod(tuple(sample_shape), dtype=np.int64))
         flat = self.probs._a.reshape(-1, self._count)
         drawn_rows = default_generator().multinomial(flat, count, True)
-        return drawn(np.ascontiguousarray(np.asarray(drawn_rows).T.reshape(tuple(self._extended_shape(sample_shape)))))
+        return drawn(np.asarray(np.asarray(drawn_rows).T.reshape(tuple(self._extended_shape(sample_shape))), order="C"))
 
     def log_prob(self, value: Any) -> Any:
         self._validate_sample(value)

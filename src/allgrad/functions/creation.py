@@ -147,18 +147,22 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
 
 
 def asarray(
-    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
+    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool | None = None
 ) -> Any:
-    """As ``as_tensor``; ``copy`` says whether memory must (True), must not (False) or may (None) be copied."""
-    if copy is True:
-        return tensor(obj, dtype=dtype, requires_grad=requires_grad)
+    """As ``as_tensor``; ``copy`` says whether memory must (True), must not (False) or may (None) be copied.
+
+    A Tensor stays on its graph unless ``requires_grad`` is False.
+    """
     t = as_tensor(obj, dtype)
     own = obj._a if isinstance(obj, Variable) else obj
-    if copy is False and not (isinstance(own, np.ndarray) and np.shares_memory(own, t._a)):
+    shared = isinstance(own, np.ndarray) and np.shares_memory(own, t._a)
+    if copy is False and not shared:
         raise ArgumentError("asarray(): copy=False, but the data cannot be shared without a copy; try copy=None")
-    if isinstance(obj, Variable) and not requires_grad:
-        t = wrap(t._a)
-    return finish(t._a, True) if requires_grad else t
+    if copy is True and shared:
+        t = t.clone()
+    if requires_grad is False:
+        return wrap(t._a)
+    return finish(t._a, True) if requires_grad and not t.requires_grad else t
 
 
 def from_numpy(ndarray: Array) -> Any:

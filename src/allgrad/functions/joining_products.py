@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from allgrad.autograd.record import apply, wrap
-from allgrad.dtypes import from_np, get_default_dtype, promote_types
+from allgrad.dtypes import from_np, get_default_dtype, int64, promote_types
 from allgrad.errors import ArgumentError, DtypeError, ShapeError
 from allgrad.functions.joining import cat, stack
 from allgrad.functions.promote import to
@@ -105,3 +105,16 @@ def block_diag(*tensors: Any) -> Any:
         rows.append(cat([left, to(x, d), right], 1))
         before += m
     return cat(rows, 0)
+
+
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
+    """The powers ``N - 1`` down to 0 of each element, 0 up to ``N - 1`` if ``increasing``: (n,) -> (n, N)."""
+    x = tensor_arg(x, "vander", "x")
+    if x._a.ndim != 1:
+        raise ShapeError(f"x must be a one-dimensional tensor, found shape {list(x._a.shape)}")
+    size = x._a.size if N is None else int(N)
+    if size < 0:
+        raise ArgumentError(f"N must be non-negative, found {size}")
+    x = to(x, int64) if x._a.dtype.kind in "bu" else x
+    rows = [x**k for k in (range(size) if increasing else range(size - 1, -1, -1))]
+    return stack(rows, 1) if rows else wrap(np.empty((x._a.size, 0), x._a.dtype))

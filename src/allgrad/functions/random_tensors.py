@@ -21,9 +21,10 @@ class Generator(streams.Generator):
         """The whole state: -> (5056,) uint8, PyTorch's own bytes."""
         return wrap(super().get_state())
 
-    def set_state(self, new_state: Any) -> None:
+    def set_state(self, new_state: Any) -> Generator:
         """Go on from a state that ``get_state`` gave."""
         super().set_state(new_state._a if isinstance(new_state, Variable) else new_state)
+        return self
 
     def clone_state(self) -> Generator:
         """Another generator that will draw the same numbers."""

@@ -159,7 +159,7 @@ def _between(ordered: Any, level: Any, interpolation: str, skip_nan: bool) -> An
     if interpolation in ("lower", "higher", "nearest"):
         return below
     above = apply(gather, (ordered, np.ceil(rank).astype(np.int64)), {"dim": dim})
-    weight = np.full_like(rank, 0.5) if interpolation == "midpoint" else rank - low
+    weight = np.full_like(rank, 0.5) if interpolation == "midpoint" else rank - low.astype(rank.dtype)
     return below + (above - below) * wrap(weight)
 
 

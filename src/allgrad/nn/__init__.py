@@ -121,6 +121,7 @@ from allgrad.nn.modules.pooling import (
     MaxPool2d,
     MaxPool3d,
 )
+from allgrad.nn.modules.pooling_more import LPPool1d, LPPool2d, LPPool3d, MaxUnpool1d, MaxUnpool2d, MaxUnpool3d
 from allgrad.nn.modules.resample import (
     ChannelShuffle,
     CircularPad1d,
@@ -240,6 +241,9 @@ __all__ = [
     "InstanceNorm3d",
     "KLDivLoss",
     "L1Loss",
+    "LPPool1d",
+    "LPPool2d",
+    "LPPool3d",
     "LSTMCell",
     "LayerNorm",
     "LazyLinear",
@@ -253,6 +257,9 @@ __all__ = [
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
     "Mish",
     "Module",
     "ModuleDict",

@@ -13,7 +13,6 @@ import numpy as np
 
 from allgrad.autograd.inplace import bump
 from allgrad.errors import ArgumentError
-from allgrad.ops.op import TABLE
 from allgrad.random import Generator, default_generator
 
 
@@ -71,7 +70,7 @@ def normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Any = N
 def trunc_normal_(
     tensor: Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None
 ) -> Any:
-    """Normal with ``mean`` and ``std``, cut to [a, b], by inversion of the distribution function."""
+    """Normal with ``mean`` and ``std``, cut to [a, b]: what falls outside is drawn again."""
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
             "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may be incorrect.",
@@ -79,12 +78,34 @@ def trunc_normal_(
         )
 
     def below(x: float) -> float:
-        return (1.0 + math.erf(x / math.sqrt(2.0))) / 2.0
+        return (1.0 + math.erf((x - mean) / std / math.sqrt(2.0))) / 2.0
 
-    low, high = below((a - mean) / std), below((b - mean) / std)
-    uniform = _source(generator).uniform(tensor._a.shape, tensor._a.dtype, 2 * low - 1, 2 * high - 1)
-    from_inverse = TABLE["erfinv"](uniform) * (std * math.sqrt(2.0)) + mean
-    return _fill(tensor, np.clip(from_inverse, a, b), "trunc_normal_")
+    draw = _normal_rejected if below(b) - below(a) > 0.3 else _uniform_rejected
+    return _fill(tensor, draw(_source(generator), tensor._a, mean, std, a, b), "trunc_normal_")
+
+
+def _normal_rejected(source: Generator, like: Any, mean: float, std: float, a: float, b: float) -> Any:
+    """Normal numbers, those outside [a, b] drawn anew: few, as more than 0.3 of the mass is inside."""
+    low, high = like.dtype.type(a), like.dtype.type(b)
+    found = source.normal(like.shape, like.dtype, mean, std)
+    while True:
+        outside = (found < low) | (found > high)
+        if not outside.any():
+            return found
+        found = np.where(outside, source.normal(like.shape, like.dtype, mean, std), found)
+
+
+def _uniform_rejected(source: Generator, like: Any, mean: float, std: float, a: float, b: float) -> Any:
+    """Uniform numbers in [a, b], each accepted with its density over the density of the likeliest one."""
+    log_peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
+    found, pending = np.empty_like(like), np.ones(like.shape, bool)
+    while pending.any():
+        candidates = source.uniform(like.shape, like.dtype, a, b)
+        found = np.where(pending, candidates, found)
+        log_density = ((candidates - like.dtype.type(mean)) / like.dtype.type(std)) ** 2 * like.dtype.type(-0.5)
+        level = np.log(source.uniform(like.shape, like.dtype, 0.0, 1.0))
+        pending = pending & (level > log_density - like.dtype.type(log_peak))
+    return found
 
 
 def constant_(tensor: Any, val: float) -> Any:

@@ -74,10 +74,11 @@ class Generator:
         with self._lock:
             return self._words.pack()
 
-    def set_state(self, new_state: Any) -> None:
+    def set_state(self, new_state: Any) -> Generator:
         """Go on from a state that ``get_state`` gave; ArgumentError (a RuntimeError) for other bytes."""
         with self._lock:
             self._words.unpack(new_state)
+        return self
 
     def clone_state(self) -> Generator:
         """Another generator that will draw the same numbers."""

@@ -38,6 +38,7 @@ class ReduceMethods(Variable):
     argmax = e.argmax
     argmin = e.argmin
     norm = n.norm
+    renorm = n.renorm
     logsumexp = n.logsumexp
     softmax = s.softmax
     log_softmax = s.log_softmax
