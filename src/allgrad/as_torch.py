@@ -28,6 +28,40 @@ OTHERS = {
 }
 
 
+# PyTorch's small modules whose names live elsewhere here: (the module there, the one that has its names).
+DOORS = {
+    **{
+        f"nn.modules.{name}": "nn"
+        for name in ("padding", "upsampling", "distance", "channelshuffle", "fold", "flatten")
+    },
+    **{f"optim.{name}": "optim" for name in ("adamw",)},
+    **{
+        f"distributions.{name}": "distributions"
+        for name in [
+            "bernoulli",
+            "beta",
+            "categorical",
+            "cauchy",
+            "chi2",
+            "dirichlet",
+            "exponential",
+            "gamma",
+            "geometric",
+            "gumbel",
+            "half_normal",
+            "laplace",
+            "log_normal",
+            "multinomial",
+            "multivariate_normal",
+            "normal",
+            "poisson",
+            "studentT",
+            "uniform",
+        ]
+    },
+}
+
+
 class _Alias(Loader):
     """Hands out a module of allgrad's under its PyTorch name."""
 
@@ -47,13 +81,16 @@ class _Alias(Loader):
 class TorchFinder(MetaPathFinder):
     """Finds ``torch`` and ``torch.x.y`` as ``allgrad`` and ``allgrad.x.y``."""
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """The spec of an alias; MissingInAllgradError for a submodule that allgrad has not."""
         top, _, rest = fullname.partition(".")
         if top in OTHERS and not rest and importlib.util.find_spec(f"allgrad.{top}") is None:
             raise MissingInAllgradError(f"{top} is not available under allgrad; {OTHERS[top]}")
         if top != "torch":
             return None
+        rest = DOORS.get(rest, rest)
         name = "allgrad" + (f".{rest}" if rest else "")
         try:
             found = importlib.util.find_spec(name)

@@ -1,7 +1,6 @@
 """Actor-critic on a small built-in cart problem: Categorical, log_prob, smooth_l1_loss, running reward."""
 
 from collections import namedtuple
-from itertools import count
 
 import numpy as np
 import torch

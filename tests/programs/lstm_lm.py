@@ -21,8 +21,11 @@ class Dictionary(object):
         return len(self.idx2word)
 
 
-TEXT = """the cat sat on the mat and the dog sat on the log while the bird sang a song to the sun
-and the rain fell on the hill where the sheep ate the grass and the wolf slept under the old tree""" * 12
+TEXT = (
+    """the cat sat on the mat and the dog sat on the log while the bird sang a song to the sun
+and the rain fell on the hill where the sheep ate the grass and the wolf slept under the old tree"""
+    * 12
+)
 
 
 def tokenize(text, dictionary):

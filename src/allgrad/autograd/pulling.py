@@ -56,8 +56,8 @@ def settings_of(node: Node, names: tuple[str, ...]) -> dict[str, Any]:
 def _unpacked(saved: Any) -> Any:
     if type(saved) is Packed:
         return saved.unpack()
-    if type(saved) is tuple and saved and type(saved[0]) is Packed:
-        return tuple(s.unpack() for s in saved)
+    if type(saved) is tuple and any(type(s) is Packed for s in saved):
+        return tuple(None if s is None else s.unpack() for s in saved)
     return saved
 
 
@@ -80,9 +80,9 @@ def _joined(node: Node, saved: Sequence[Any]) -> list[Any]:
         elif kind == "out" and not node.op.multi:
             joined[k] = join(saved[k], node, node.version_of(-1))
         elif kind == "out":
-            cells = [cell for cell, _, i in node.versions if i < 0]
+            cells = iter([cell for cell, _, i in node.versions if i < 0])
             joined[k] = tuple(
-                join(s, _output(node, j, s), cells[j] if j < len(cells) else None) for j, s in enumerate(saved[k])
+                None if s is None else join(s, _output(node, j, s), next(cells, None)) for j, s in enumerate(saved[k])
             )
     return joined
 

@@ -31,9 +31,14 @@ def save(node: Node, inputs: tuple[Any, ...], arrays: list[Any], outs: tuple[Var
                 version = x._version
                 versions.append((version, version[0], i))
         elif kind == "out":
-            saved.append(tuple([o._a for o in outs]) if node.op.multi else outs[0]._a)
-            for o in outs:
-                versions.append((o._version, o._version[0], -1))  # noqa: PERF401 - one output as a rule
+            reads = node.op.reads
+            if not node.op.multi:
+                saved.append(outs[0]._a)
+            else:
+                saved.append(tuple([o._a if reads is None or j in reads else None for j, o in enumerate(outs)]))
+            for j, o in enumerate(outs):
+                if reads is None or j in reads:
+                    versions.append((o._version, o._version[0], -1))
         elif kind == "shape":
             saved.append(np.shape(arrays[i]))
         elif kind == "shapes":
@@ -57,9 +62,14 @@ def _pack(node: Node, inputs: tuple[Any, ...], outs: tuple[Variable, ...]) -> No
             if x is not None and packed.shares(x._version):
                 watched.append((x._version, x._version[0], i))
         elif kind == "out":
-            several = tuple(Packed(o._a, o._version) for o in outs)
+            reads = node.op.reads
+            several = tuple(
+                Packed(o._a, o._version) if reads is None or j in reads else None for j, o in enumerate(outs)
+            )
             node.saved[k] = several if node.op.multi else several[0]
-            watched += [(o._version, o._version[0], -1) for o, p in zip(outs, several) if p.shares(o._version)]
+            for o, p in zip(outs, several):
+                if p is not None and p.shares(o._version):
+                    watched.append((o._version, o._version[0], -1))
     node.versions = watched
 
 

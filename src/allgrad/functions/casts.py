@@ -75,7 +75,8 @@ def type_(self: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
         if not found:
             raise ArgumentError(f"invalid type: {dtype!r}; known: torch.FloatTensor, torch.LongTensor, ...")
         dtype = found[0]
-    return to(self, to_dtype(dtype))
+    kind = getattr(dtype, "kind", None)  # of the class FloatTensor itself
+    return to(self, kind if isinstance(kind, Dtype) else to_dtype(dtype))
 
 
 def result_type(tensor1: Any, tensor2: Any) -> Dtype:

@@ -131,6 +131,9 @@ def _softmax(x: Any, lse: Any) -> Array:
     return np.exp(p, out=p)
 
 
+cross_entropy.reads = (1,)
+
+
 @cross_entropy.pull_all
 def _cross_entropy(
     gs: Any,

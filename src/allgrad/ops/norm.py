@@ -106,6 +106,9 @@ def _near(mean: Array, var: Array) -> bool:
     return bool((mean * mean <= 4 * var).all())
 
 
+batch_norm.reads = (1, 2)  # a ReLU that follows may change the normalized values in place
+
+
 @batch_norm.pull_all
 def _batch_norm(gs: Any, x: Array, weight: Array, out: Any, *, eps: float, wanted: Any) -> Any:
     g, g_mean, g_var = gs

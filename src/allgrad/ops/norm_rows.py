@@ -42,6 +42,9 @@ def layer_norm(x: Array, weight: Array, bias: Array, *, eps: float) -> tuple[Arr
     return y, mean, var
 
 
+layer_norm.reads = (1, 2)
+
+
 @layer_norm.pull_all
 def _layer_norm(gs: Any, x: Array, weight: Array, out: Any, *, eps: float, wanted: Any) -> Any:
     g, g_mean, g_var = gs
@@ -102,6 +105,9 @@ def rms_norm(x: Array, weight: Array, *, eps: float) -> tuple[Array, Array]:
         if weight is not None:
             rows *= weight
     return y, square
+
+
+rms_norm.reads = (1,)
 
 
 @rms_norm.pull_all

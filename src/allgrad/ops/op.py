@@ -138,6 +138,7 @@ class Op:
         self.fused: Pull | None = None
         self.write: Callable[..., None] | None = None
         self.differentiable = False
+        self.reads: tuple[int, ...] | None = None  # which of several outputs backward reads; None: all
         self.fills = True  # backward sees zeros, not None, for an output (of several) that got no gradient
         self._plans: dict[int, Plan] = {}
 
