@@ -18,6 +18,11 @@ import allgrad
 SOURCE = str(Path(allgrad.__file__).parents[1])
 
 
+def within(seconds: float) -> float:
+    """A time limit that grows with the load of the machine: what shares a core with others takes longer."""
+    return seconds * max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 class Result(NamedTuple):
     """How a job ended: exit code, what it printed (without the launcher's NUL bytes) and how long it took."""
 
