@@ -15,6 +15,7 @@ from allgrad.autograd.record import Variable
 from allgrad.comm import Work
 from allgrad.distributed.group import ProcessGroup, group_of
 from allgrad.errors import ArgumentError, DtypeError, ShapeError
+from allgrad.futures import Future
 
 Array = np.ndarray[Any, Any]
 
@@ -66,9 +67,18 @@ def written(tensor: Any, flat: Array, copied: bool) -> None:
 class WorkHandle:
     """A collective under way: ``wait()``, ``is_completed()``."""
 
-    def __init__(self, work: Work | None, done: Any) -> None:
+    def __init__(self, work: Work | None, done: Any, result: Sequence[Any] = ()) -> None:
         self._work = work
         self._done = done
+        self._result = list(result)
+
+    def result(self) -> list[Any]:
+        """The Tensors that the collective wrote to."""
+        return self._result
+
+    def get_future(self) -> Future:
+        """A future of the list of Tensors that the collective writes to."""
+        return Future(fetch=lambda: self._result if self.wait() else None)
 
     def is_completed(self) -> bool:
         """Whether it is done; pushes it on."""
@@ -94,7 +104,7 @@ def all_reduce(tensor: Any, op: Any = ReduceOp.SUM, group: Any = None, async_op:
         written(tensor, flat, copied)
         return None
     work = g.comm.start_all_reduce(flat, name, scale=scale)
-    return WorkHandle(work, lambda: written(tensor, flat, copied))
+    return WorkHandle(work, lambda: written(tensor, flat, copied), [tensor])
 
 
 def _named(op: Any, g: ProcessGroup) -> tuple[str, float | None]:

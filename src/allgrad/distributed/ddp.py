@@ -12,10 +12,11 @@ from allgrad.context import ctx
 from allgrad.distributed.agreement import check_same_model
 from allgrad.distributed.buckets import Spec
 from allgrad.distributed.group import ProcessGroup, group_of
+from allgrad.distributed.hooks import Hook
 from allgrad.distributed.outputs import begins_round
 from allgrad.distributed.reducer import Reducer
 from allgrad.distributed.weights import Weights
-from allgrad.errors import ArgumentError, UnsupportedError
+from allgrad.errors import ArgumentError, DtypeError, UnsupportedError
 from allgrad.nn.modules.module import Module
 from allgrad.nn.parameter import is_lazy
 
@@ -96,7 +97,15 @@ class DistributedDataParallel(Module):
         before = self.reducer
         before.close()
         self._plan(comm)
-        self.reducer.enabled, self.reducer.weights = before.enabled, before.weights
+        now = self.reducer
+        now.enabled, now.weights, now.hook, now.hook_state = (
+            before.enabled,
+            before.weights,
+            before.hook,
+            before.hook_state,
+        )
+        now.sent_bytes, now.plain_bytes = before.sent_bytes, before.plain_bytes
+        now.votes.skipped, now.votes.in_a_row = before.votes.skipped, before.votes.in_a_row
 
     def _broadcast(self, tensors: list[Any]) -> None:
         comm = self.process_group.comm
@@ -147,6 +156,22 @@ class DistributedDataParallel(Module):
         finally:
             if self.reducer.weights is not None:
                 self.reducer.weights.restore(self.reducer.params)
+
+    def register_comm_hook(self, state: Any, hook: Hook) -> None:
+        """Let ``hook(state, bucket)`` make each bucket the same on all ranks; it returns a future of the flat result.
+
+        It gets this rank's gradients and divides by the number of ranks itself.  Once per model, before training.
+        """
+        if not callable(hook):
+            raise DtypeError(f"Communication hook must be callable, found {type(hook).__name__}")
+        if self.reducer.hook is not None:
+            raise ArgumentError("register_comm_hook can only be called once.")
+        self.reducer.hook, self.reducer.hook_state = hook, state
+
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """Bytes of gradients that this rank gave to the communication so far, and what it would have given without hook."""
+        return self.reducer.sent_bytes, self.reducer.plain_bytes
 
     @property
     def skipped_steps(self) -> int:

@@ -23,6 +23,7 @@ from allgrad.comm import Communicator, Work
 from allgrad.context import ctx
 from allgrad.distributed.buckets import BucketPlan, Spec, plan_buckets
 from allgrad.distributed.global_graph import with_graph
+from allgrad.distributed.hooks import Hook, run_hook
 from allgrad.distributed.rounds import join_round, number_of_next
 from allgrad.distributed.votes import FAILED, Votes, first_bad
 from allgrad.distributed.weights import Weights, scaled
@@ -73,6 +74,11 @@ class Reducer:
             for span in bucket.plan.spans:
                 view = bucket.flat[span.start : span.stop].reshape(self.specs[span.param].shape)
                 self.home[span.param] = (bucket, view)
+        self.hook: Hook | None = None
+        self.hook_state: Any = None
+        self.sent_bytes = self.plain_bytes = (
+            0  # what this rank gave to the communication, and what it would without hook
+        )
         self.active = False
         self.next = 0
         self.verdict: DistributedError | None = None
@@ -168,16 +174,23 @@ class Reducer:
                 mine = self.ballot[self.comm.rank]
                 if bad is not None and (mine == 0 or bad + 1 < mine):
                     self.ballot[self.comm.rank] = bad + 1
+                if bad is not None and self.hook is not None:
+                    bucket.flat.fill(0)  # nobody will use this step, but a hook's memory would keep the NaN
             scale: float | None = 1.0 / self.comm.size
             if self.weights is not None:
-                share = self._find_share()
+                share = self._find_share() * (self.comm.size if self.hook else 1)  # a hook divides by the size itself
                 bucket.flat[...] = scaled(bucket.flat, share) if share else 0
                 scale = None
+            self.next += 1
+            self.plain_bytes += bucket.flat.nbytes
+            if self.hook is not None:
+                bucket.work = run_hook(self.hook, self.hook_state, self, bucket)
+                continue
+            self.sent_bytes += bucket.flat.nbytes
             first = self.names[bucket.plan.spans[0].param]
             bucket.work = self.comm.start_all_reduce(
                 bucket.flat, scale=scale, label=f"bucket {bucket.plan.number} ({first}, …)"
             )
-            self.next += 1
 
     def _find_share(self) -> float:
         """This rank's weight over that of all ranks."""

@@ -57,10 +57,16 @@ def _end(error: BaseException | None) -> None:
             reducer.start_rest(error)
         for reducer in reducers:
             reducer._finish()
-    except BaseException:
+    except Exception as trouble:
         for reducer in reducers:
             reducer.forget()
-        raise
+        if error is None:
+            raise
+        trouble.__cause__ = error.__cause__
+        error.__cause__ = (
+            trouble  # why backward failed comes last: the ranks could not be told, perhaps for the same reason
+        )
+        return
     verdicts = [reducer.verdict for reducer in reducers if reducer.verdict is not None]
     if verdicts and error is None:
         raise verdicts[0]

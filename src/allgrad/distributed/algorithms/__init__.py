@@ -1,0 +1,1 @@
+"""Ways of training over ranks that go beyond the plain mean of gradients."""
