@@ -13,9 +13,10 @@ from allgrad.utils.data.dataset import (
     TensorDataset,
     random_split,
 )
+from allgrad.utils.data.distributed import DistributedSampler
+from allgrad.utils.data.fetch import get_worker_info
 from allgrad.utils.data.sampler import (
     BatchSampler,
-    DistributedSampler,
     RandomSampler,
     Sampler,
     SequentialSampler,
@@ -42,5 +43,6 @@ __all__ = [
     "WeightedRandomSampler",
     "default_collate",
     "default_convert",
+    "get_worker_info",
     "random_split",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,12 @@ def default_collate(batch: Sequence[Any]) -> Any:
                 f"found an array of {first.dtype}"
             )
         return default_collate([as_tensor(x) for x in batch])
+    if isinstance(first, (str, bytes)):  # NumPy's texts too
+        return list(batch)
     if isinstance(first, (np.generic, bool, int)):
         return as_tensor(np.asarray(batch)) if isinstance(first, np.generic) else tensor(list(batch))
     if isinstance(first, float):
         return wrap(np.array(batch, np.float64))
-    if isinstance(first, (str, bytes)):
-        return list(batch)
     if isinstance(first, Mapping):
         found = {key: default_collate([x[key] for x in batch]) for key in first}
         return found if type(first) is dict else _same_kind(first, found)
@@ -53,6 +54,10 @@ def default_collate(batch: Sequence[Any]) -> Any:
 
 
 def _same_kind(like: Any, found: dict[Any, Any]) -> Any:
+    if isinstance(like, MutableMapping):
+        new = copy.copy(like)
+        new.update(found)
+        return new
     try:
         return type(like)(found)
     except TypeError:  # a mapping that cannot be made from a dictionary
@@ -60,11 +65,12 @@ def _same_kind(like: Any, found: dict[Any, Any]) -> Any:
 
 
 def default_convert(data: Any) -> Any:
-    """Arrays in a sample as Tensors; everything else as it is."""
-    if isinstance(data, np.ndarray) and data.dtype.kind not in "SUO":
-        return as_tensor(data)
+    """Arrays and NumPy's numbers in a sample as Tensors; everything else as it is."""
+    if isinstance(data, (np.ndarray, np.generic)):
+        return data if data.dtype.kind in "SUO" else as_tensor(np.asarray(data))
     if isinstance(data, Mapping):
-        return {k: default_convert(v) for k, v in data.items()}
+        found = {k: default_convert(v) for k, v in data.items()}
+        return found if type(data) is dict else _same_kind(data, found)
     if isinstance(data, tuple) and hasattr(data, "_fields"):
         return type(data)(*(default_convert(v) for v in data))
     if isinstance(data, (list, tuple)):

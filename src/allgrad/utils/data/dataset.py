@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -26,7 +27,7 @@ class Dataset(Generic[T_co]):
     def __getitem__(self, index: Any) -> Any:
         raise UnsupportedError(f"{type(self).__name__} must define __getitem__")
 
-    def __add__(self, other: Dataset[Any]) -> ConcatDataset:
+    def __add__(self, other: Dataset[Any]) -> Any:
         return ConcatDataset([self, other])
 
 
@@ -36,7 +37,7 @@ class IterableDataset(Dataset[T_co]):
     def __iter__(self) -> Iterator[Any]:
         raise UnsupportedError(f"{type(self).__name__} must define __iter__")
 
-    def __add__(self, other: Dataset[Any]) -> ChainDataset:
+    def __add__(self, other: Dataset[Any]) -> Any:
         return ChainDataset([self, other])
 
 
@@ -127,6 +128,12 @@ class Subset(Dataset[Any]):
             return self.dataset[[self.indices[i] for i in index]]
         return self.dataset[self.indices[index]]
 
+    def __getitems__(self, indices: list[int]) -> list[Any]:
+        """The samples at several places, by the dataset's own ``__getitems__`` if it has one."""
+        own = [self.indices[i] for i in indices]
+        many = getattr(self.dataset, "__getitems__", None)
+        return list(many(own)) if callable(many) else [self.dataset[i] for i in own]
+
     def __len__(self) -> int:
         return len(self.indices)
 
@@ -135,13 +142,18 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Generator | 
     """Disjoint random subsets of given sizes, or of given shares that add up to one."""
     total = len(dataset)
     sizes: list[int] = []
-    if math.isclose(sum(lengths), 1) and sum(lengths) <= 1 and any(0 < n < 1 for n in lengths):
+    if math.isclose(sum(lengths), 1) and sum(lengths) <= 1:
         for share in lengths:
             if not 0 <= share <= 1:
                 raise ArgumentError(f"a share must lie between 0 and 1, found {share}")
             sizes.append(math.floor(total * share))
         for i in range(total - sum(sizes)):
             sizes[i % len(sizes)] += 1
+        for i, size in enumerate(sizes):
+            if size == 0:
+                warnings.warn(
+                    f"Length of split at index {i} is 0. This might result in an empty dataset.", stacklevel=2
+                )
     else:
         sizes = [int(n) for n in lengths]
     if sum(sizes) != total:
@@ -159,9 +171,10 @@ def rows_at_once(dataset: Any, indices: list[int]) -> Any:
     while type(dataset) is Subset:
         indices = [dataset.indices[i] for i in indices]
         dataset = dataset.dataset
-    if type(dataset) is not TensorDataset or any(
-        not isinstance(t, Variable) or t.requires_grad for t in dataset.tensors
-    ):  # type: ignore[attr-defined]
+    if type(dataset) is not TensorDataset:
+        return None
+    tensors: tuple[Any, ...] = dataset.tensors
+    if any(not isinstance(t, Variable) or t.requires_grad for t in tensors):  # type: ignore[attr-defined]
         return None
     at = np.asarray(indices, np.int64)
-    return [t[at] for t in dataset.tensors]
+    return [t[at] for t in tensors]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from allgrad.comm import launch_world
 from allgrad.errors import ArgumentError
 from allgrad.random import Generator, default_generator
 
+T_co = TypeVar("T_co", covariant=True)
 
-class Sampler:
+
+class Sampler(Generic[T_co]):
     """Base of samplers: iterating gives indices, or lists of them."""
 
     def __init__(self, data_source: Any = None) -> None:
@@ -24,13 +24,73 @@ class Sampler:
         raise ArgumentError(f"{type(self).__name__} must define __iter__")
 
 
-class SequentialSampler(Sampler):
+class ResumableSampler(Sampler[int]):
+    """A sampler whose place in a pass can be saved, and taken up by another sampler, in another process.
+
+    A subclass defines ``_draw(generator)``, the indices of one pass.  What it draws from, ``generator`` or the default
+    one, is what the state remembers: a pass that is taken up draws the same order and leaves out what was handed out.
+    """
+
+    generator: Generator | None = None
+    _resume: dict[str, Any] | None = None
+    _started: dict[str, Any] | None = None  # how the pass that runs was started; None between passes
+    _taken = 0
+
+    def _draw(self, source: Generator) -> Iterator[int]:
+        raise ArgumentError(f"{type(self).__name__} must define _draw")
+
+    def _begin(self) -> tuple[dict[str, Any], Generator]:
+        """How a new pass starts: what to remember of it, and what it draws from."""
+        source = default_generator() if self.generator is None else self.generator
+        return {"generator": source.get_state()}, source
+
+    def _replay(self, started: dict[str, Any]) -> Generator:
+        """What an interrupted pass drew from.  The default generator is left alone: it has moved on since."""
+        source = Generator() if self.generator is None else self.generator
+        source.set_state(started["generator"])
+        return source
+
+    def __iter__(self) -> Iterator[int]:
+        resume, self._resume = self._resume, None
+        if resume is None:
+            started, source = self._begin()
+        else:
+            started, source = resume["started"], self._replay(resume["started"])
+        started = {**started, "from": 0 if resume is None else resume["taken"]}
+        self._started, self._taken = started, 0
+        for index in itertools.islice(self._draw(source), started["from"], None):
+            self._taken += 1
+            yield index
+        if self._started is started:
+            self._started = None
+
+    def state_dict(self, taken: int | None = None, started: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The place in the pass that runs.  A loader that reads ahead says how many indices were really used."""
+        started = self._started if started is None else started
+        if started is None:
+            return {} if self.generator is None else {"generator": self.generator.get_state()}
+        return {"started": started, "taken": started["from"] + (self._taken if taken is None else taken)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The next pass goes on where ``state`` was taken."""
+        self._resume = dict(state) if "started" in state else None
+        if "generator" in state and self.generator is not None:
+            self.generator.set_state(state["generator"])
+
+
+class SequentialSampler(ResumableSampler):
     """0, 1, 2, …"""
 
     def __init__(self, data_source: Sized) -> None:
         super().__init__(data_source)
 
-    def __iter__(self) -> Iterator[int]:
+    def _begin(self) -> tuple[dict[str, Any], Any]:
+        return {}, None
+
+    def _replay(self, started: dict[str, Any]) -> Any:
+        return None
+
+    def _draw(self, source: Any) -> Iterator[int]:
         return iter(range(len(self.data_source)))
 
     def __len__(self) -> int:
@@ -43,7 +103,7 @@ def draw_seed(generator: Generator | None = None) -> int:
     return int(source.random((), np.dtype(np.int64)))
 
 
-class RandomSampler(Sampler):
+class RandomSampler(ResumableSampler):
     """A new random order each time; with ``replacement``, independent draws."""
 
     def __init__(
@@ -67,9 +127,17 @@ class RandomSampler(Sampler):
         """How many indices one pass gives."""
         return len(self.data_source) if self._num_samples is None else self._num_samples
 
-    def __iter__(self) -> Iterator[int]:
+    def _begin(self) -> tuple[dict[str, Any], Generator]:
+        if self.generator is not None:
+            return super()._begin()
+        seed = draw_seed()
+        return {"seed": seed}, Generator().manual_seed(seed)
+
+    def _replay(self, started: dict[str, Any]) -> Generator:
+        return Generator().manual_seed(started["seed"]) if "seed" in started else super()._replay(started)
+
+    def _draw(self, source: Generator) -> Iterator[int]:
         n = len(self.data_source)
-        source = Generator().manual_seed(draw_seed()) if self.generator is None else self.generator
         if self.replacement:
             for _ in range(self.num_samples // 32):
                 yield from source.integers(0, n, (32,), np.dtype(np.int64)).tolist()
@@ -77,14 +145,14 @@ class RandomSampler(Sampler):
             return
         for _ in range(self.num_samples // n if n else 0):
             yield from source.permutation(n).tolist()
-        if n and self.num_samples % n:
+        if n:
             yield from source.permutation(n).tolist()[: self.num_samples % n]
 
     def __len__(self) -> int:
         return self.num_samples
 
 
-class SubsetRandomSampler(Sampler):
+class SubsetRandomSampler(ResumableSampler):
     """Given indices in a new random order each time."""
 
     def __init__(self, indices: Sequence[int], generator: Generator | None = None) -> None:
@@ -92,15 +160,14 @@ class SubsetRandomSampler(Sampler):
         self.indices = indices
         self.generator = generator
 
-    def __iter__(self) -> Iterator[int]:
-        source = default_generator() if self.generator is None else self.generator
-        return iter([self.indices[int(i)] for i in source.permutation(len(self.indices))])
+    def _draw(self, source: Generator) -> Iterator[int]:
+        return iter([self.indices[i] for i in source.permutation(len(self.indices)).tolist()])
 
     def __len__(self) -> int:
         return len(self.indices)
 
 
-class WeightedRandomSampler(Sampler):
+class WeightedRandomSampler(ResumableSampler):
     """Indices drawn by weight."""
 
     def __init__(
@@ -116,15 +183,14 @@ class WeightedRandomSampler(Sampler):
         self.replacement = replacement
         self.generator = generator
 
-    def __iter__(self) -> Iterator[int]:
-        source = default_generator() if self.generator is None else self.generator
+    def _draw(self, source: Generator) -> Iterator[int]:
         return iter(source.multinomial(self.weights, self.num_samples, self.replacement).tolist())
 
     def __len__(self) -> int:
         return self.num_samples
 
 
-class BatchSampler(Sampler):
+class BatchSampler(Sampler[list[int]]):
     """Lists of ``batch_size`` indices of another sampler; the last may be shorter unless ``drop_last``."""
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
@@ -147,72 +213,11 @@ class BatchSampler(Sampler):
         n = len(self.sampler)  # type: ignore[arg-type]
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
+    def state_dict(self, taken: int | None = None, started: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The place of the sampler whose indices are put together."""
+        found: dict[str, Any] = self.sampler.state_dict(taken, started)  # type: ignore[attr-defined]
+        return found
 
-class DistributedSampler(Sampler):
-    """This rank's share of the samples: every ``num_replicas``-th of one order that all ranks agree on.
-
-    Samples are repeated (or with ``drop_last`` left out) so that all ranks get equally many.  ``exact=True`` does
-    neither: shares differ by at most one, for evaluation.  The order changes with each pass by itself;
-    ``set_epoch`` says which pass it is, as in PyTorch.
-    """
-
-    def __init__(
-        self, dataset: Sized, num_replicas: int | None = None, rank: int | None = None, shuffle: bool = True, seed: int = 0,
-        drop_last: bool = False, *, exact: bool = False,
-    ) -> None:  # fmt: skip
-        super().__init__(dataset)
-        if num_replicas is None or rank is None:
-            world = launch_world()
-            num_replicas = world.size if num_replicas is None else num_replicas
-            rank = world.rank if rank is None else rank
-        if not 0 <= rank < num_replicas:
-            raise ArgumentError(f"Invalid rank {rank}, rank should be in the interval [0, {num_replicas - 1}]")
-        self.dataset = dataset
-        self.num_replicas, self.rank = num_replicas, rank
-        self.shuffle, self.seed, self.drop_last, self.exact = shuffle, seed, drop_last, exact
-        self.epoch = 0
-        self._told = False  # set_epoch was called: the user counts
-        self._passes = 0
-
-    @property
-    def num_samples(self) -> int:
-        """How many indices this rank gets."""
-        n = len(self.dataset)
-        if self.exact:
-            return len(range(self.rank, n, self.num_replicas))
-        if self.drop_last and n % self.num_replicas:
-            return math.ceil((n - self.num_replicas) / self.num_replicas)
-        return math.ceil(n / self.num_replicas)
-
-    @property
-    def total_size(self) -> int:
-        """How many indices all ranks get together."""
-        return len(self.dataset) if self.exact else self.num_samples * self.num_replicas
-
-    def order(self) -> list[int]:
-        """The order of this epoch, the same on every rank, repeated or cut to ``total_size``."""
-        n = len(self.dataset)
-        if self.shuffle:
-            indices = Generator().manual_seed(self.seed + self.epoch).permutation(n).tolist()
-        else:
-            indices = list(range(n))
-        if self.exact:
-            return indices
-        missing = self.total_size - n
-        if missing > 0:
-            indices += (indices * math.ceil(missing / n))[:missing] if n else []
-        return indices[: self.total_size]
-
-    def __iter__(self) -> Iterator[int]:
-        if not self._told:
-            self.epoch = self._passes
-        self._passes += 1
-        return iter(self.order()[self.rank : self.total_size : self.num_replicas])
-
-    def __len__(self) -> int:
-        return self.num_samples
-
-    def set_epoch(self, epoch: int) -> None:
-        """Say which pass comes next; the order depends on it."""
-        self._told = True
-        self.epoch = epoch
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Let the sampler whose indices are put together go on where ``state`` was taken."""
+        self.sampler.load_state_dict(state)  # type: ignore[attr-defined]
