@@ -95,7 +95,7 @@ def base_of_a_changed_view_not_rebased(patch: Patch) -> None:
         x._node = node
         x._rg = False
         if x._view is not None:
-            x._view.version = x._version[0]
+            x._view.version = x._cell[0]
 
     patch.setattr(inplace, "rebase", own_node_only)
 

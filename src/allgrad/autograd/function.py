@@ -172,13 +172,13 @@ def _output(call: FunctionCtx, args: tuple[Any, ...], out: Any, node: Node | Non
     if is_input and not dirty:
         # Returned as it came: the caller gets a view of it, so that the input keeps its own history.
         given, out = out, wrap(out._a)
-        out._version = given._version
+        out._cell = given._cell
         base = given if given._view is None else given._view.base
         chain = () if given._view is None else given._view.chain
-        out._view = View(base, chain + ((alias, {}),), out._version[0], "function")
+        out._view = View(base, chain + ((alias, {}),), out._cell[0], "function")
     elif out._rg or (out._node is not None and not dirty):
         given, out = out, wrap(out._a)  # something recorded elsewhere; its history is not what this Function says
-        out._version = given._version
+        out._cell = given._cell
     elif out._view is not None and not dirty:
         out._view.untracked = "function"
     if node is None or out._a.dtype.kind in "iub" or unwanted:

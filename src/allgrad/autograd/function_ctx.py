@@ -19,15 +19,15 @@ class Kept:
     __slots__ = ("array", "number", "output", "source", "version")
 
     def __init__(self, t: Variable, outs: list[Any]) -> None:
-        self.version = t._version
-        self.number: int | None = t._version[0]
+        self.version = t._cell
+        self.number: int | None = t._cell[0]
         self.output = next((k for k, o in enumerate(outs) if o is t), -1)
         # An output is joined to the node anew when asked for: kept here, node and Tensor would hold each other.
         self.source = edge(t) if self.output < 0 else None
         self.array: Any = t._a
         if context.saved_hooks:
-            self.array = packed = Packed(t._a, t._version)
-            if not packed.shares(t._version):
+            self.array = packed = Packed(t._a, t._cell)
+            if not packed.shares(t._cell):
                 self.number = None
 
     def tensor(self, node: Node) -> Any:

@@ -199,7 +199,7 @@ def _started(given: Tensors, create_graph: bool) -> Tensors:
             found.append(TABLE["reshape"](x, shape=x._a.shape))
         else:
             t = wrap(x._a)
-            t._version = x._version
+            t._cell = x._cell
             found.append(t.requires_grad_())
     return tuple(found)
 

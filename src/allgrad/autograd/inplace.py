@@ -126,7 +126,7 @@ def _keep_old(inputs: tuple[Any, ...], kept: frozenset[int]) -> tuple[Any, ...]:
     """The inputs, with copies in place of those that are about to change and whose old value backward needs."""
     x = inputs[0]
     return tuple(
-        _Old(i._a.copy()) if k in kept and isinstance(i, Variable) and i._version is x._version else i
+        _Old(i._a.copy()) if k in kept and isinstance(i, Variable) and i._cell is x._cell else i
         for k, i in enumerate(inputs)
     )
 
@@ -143,7 +143,7 @@ class _Old(Variable):
 
     def __init__(self, array: Array) -> None:
         self._a = array
-        self._version = [0]
+        self._cell = [0]
 
 
 def _parents(op: Op, inputs: tuple[Any, ...]) -> list[Any] | None:
@@ -177,7 +177,7 @@ def _torch_name(dtype: Any) -> str:
 
 def bump(x: Variable, name: str) -> None:
     """Note that the memory of ``x`` changed, and by what."""
-    version = x._version
+    version = x._cell
     version[0] += 1
     if len(version) == 1:
         version.append(name)

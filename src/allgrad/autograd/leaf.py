@@ -46,7 +46,7 @@ def accumulate_leaf(leaf: Any, g: Any, *, owned: bool, create_graph: bool) -> No
             leaf._grad = TABLE["clone"](g) if before is None else before + g
         elif before is not None and before._a.dtype == leaf._a.dtype and before._a.flags.writeable:
             np.add(before._a, g, out=before._a, casting="same_kind")
-            before._version[:] = (before._version[0] + 1, "backward")
+            before._cell[:] = (before._cell[0] + 1, "backward")
         else:
             _first(leaf, np.asarray(g), before, owned)
     if leaf._post_hooks:

@@ -102,7 +102,7 @@ def join(array: Any, parent: Any, version: list[Any] | None) -> Any:
         parent = Node(alias, {}, alias.plan(1), (parent,), array.shape, array.dtype)
     t = wrap(array)
     if version is not None:
-        t._version = version
+        t._cell = version
     t._node = parent
     return t
 

@@ -49,7 +49,7 @@ def refresh(x: Variable) -> None:
     InplaceError for a view that autograd cannot make again.
     """
     view = x._view
-    if view is None or view.version == x._version[0]:
+    if view is None or view.version == x._cell[0]:
         return
     base = view.base
     while base._view is not None:  # x.t_() after x[0]: what x was is the base now
@@ -58,7 +58,7 @@ def refresh(x: Variable) -> None:
         return
     if view.untracked:
         raise untracked_error(x, None)
-    view.version = x._version[0]
+    view.version = x._cell[0]
     if edge(base) is not None:
         mode, ctx.grad_enabled = ctx.grad_enabled, True
         try:
@@ -133,7 +133,7 @@ def apply(op: Op, inputs: tuple[Any, ...], meta: dict[str, Any]) -> Any:
         return _wrap_outputs(op, inputs, meta, arrays, parents if mask else None, y)
     out = _new(_face)
     out._a = y = y if type(y) is np.ndarray else np.asarray(y)
-    out._version = [0]
+    out._cell = [0]
     if op.view and y.base is not None and aliases(y, arrays[0]):
         _link_view(out, inputs[0], op, meta)
     if ctx.inference:  # nothing is recorded; a view of a normal Tensor is a normal one
@@ -161,13 +161,13 @@ def run(op: Op, arrays: Sequence[Any], meta: dict[str, Any]) -> Any:
 def _link_view(out: Variable, x: Any, op: Any, meta: dict[str, Any], untracked: str = "") -> None:
     if not isinstance(x, Variable):
         return
-    out._version = x._version
+    out._cell = x._cell
     untracked = untracked if ctx.grad_enabled else "no_grad"
     view = x._view
     if view is None:
-        out._view = View(x, ((op, meta),), x._version[0], untracked)
+        out._view = View(x, ((op, meta),), x._cell[0], untracked)
     else:
-        out._view = View(view.base, view.chain + ((op, meta),), x._version[0], untracked or view.untracked)
+        out._view = View(view.base, view.chain + ((op, meta),), x._cell[0], untracked or view.untracked)
 
 
 def _wrap_outputs(

@@ -28,7 +28,7 @@ def save(node: Node, inputs: tuple[Any, ...], arrays: list[Any], outs: tuple[Var
                         "Inference tensors cannot be saved for backward. To work around you can make a clone to get "
                         "a normal tensor and use it in autograd."
                     )
-                version = x._version
+                version = x._cell
                 versions.append((version, version[0], i))
         elif kind == "out":
             reads = node.op.reads
@@ -38,7 +38,7 @@ def save(node: Node, inputs: tuple[Any, ...], arrays: list[Any], outs: tuple[Var
                 saved.append(tuple([o._a if reads is None or j in reads else None for j, o in enumerate(outs)]))
             for j, o in enumerate(outs):
                 if reads is None or j in reads:
-                    versions.append((o._version, o._version[0], -1))
+                    versions.append((o._cell, o._cell[0], -1))
         elif kind == "shape":
             saved.append(np.shape(arrays[i]))
         elif kind == "shapes":
@@ -58,18 +58,18 @@ def _pack(node: Node, inputs: tuple[Any, ...], outs: tuple[Variable, ...]) -> No
     for k, (kind, i) in enumerate(node.plan.keep):
         if kind == "input" and isinstance(node.saved[k], np.ndarray):
             x = inputs[i] if isinstance(inputs[i], Variable) else None
-            node.saved[k] = packed = Packed(node.saved[k], None if x is None else x._version)
-            if x is not None and packed.shares(x._version):
-                watched.append((x._version, x._version[0], i))
+            node.saved[k] = packed = Packed(node.saved[k], None if x is None else x._cell)
+            if x is not None and packed.shares(x._cell):
+                watched.append((x._cell, x._cell[0], i))
         elif kind == "out":
             reads = node.op.reads
             several = tuple(
-                Packed(o._a, o._version) if reads is None or j in reads else None for j, o in enumerate(outs)
+                Packed(o._a, o._cell) if reads is None or j in reads else None for j, o in enumerate(outs)
             )
             node.saved[k] = several if node.op.multi else several[0]
             for o, p in zip(outs, several):
-                if p is not None and p.shares(o._version):
-                    watched.append((o._version, o._version[0], -1))
+                if p is not None and p.shares(o._cell):
+                    watched.append((o._cell, o._cell[0], -1))
     node.versions = watched
 
 
@@ -83,15 +83,15 @@ class Packed:
         # The hook sees a detached Tensor: were it the recorded one, node and Tensor would keep each other alive.
         shown = wrap(array)
         if version is not None:
-            shown._version = version
-        before = shown._version[0]
+            shown._cell = version
+        before = shown._cell[0]
         mode, hooks = ctx.grad_enabled, ctx.saved_hooks
         ctx.grad_enabled, ctx.saved_hooks = False, []
         try:
             self.held = pack(shown)
         finally:
             ctx.grad_enabled, ctx.saved_hooks = mode, hooks
-        if shown._version[0] != before:
+        if shown._cell[0] != before:
             raise InplaceError(
                 "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook can "
                 "not be modified by in-place operations as this can lead to unexpected side-effects. Change "
@@ -100,7 +100,7 @@ class Packed:
 
     def shares(self, version: list[Any]) -> bool:
         """Whether the hook gave back the very Tensor, which an in-place change would still reach."""
-        return isinstance(self.held, Variable) and self.held._version is version
+        return isinstance(self.held, Variable) and self.held._cell is version
 
     def unpack(self) -> Array:
         """The array again."""

@@ -44,7 +44,7 @@ class Variable(Recorded):
     """A recorded value: an array, and where its gradient comes from."""
 
     _a: Array
-    _version: list[Any]  # shared by all that alias the memory: [number, name of the last op that changed it]
+    _cell: list[Any]  # shared by all that alias the memory: [number, name of the last op that changed it]
     _node: Node | None = None
     _rg: bool = False  # a leaf that requires grad
     _grad: Any = None
@@ -69,7 +69,7 @@ def wrap(array: Any) -> Any:
     """A Tensor around an array, which is shared, not copied; requires no grad."""
     t = _new(_face)
     t._a = array if type(array) is np.ndarray else np.asarray(array)
-    t._version = [0]
+    t._cell = [0]
     if ctx.inference:
         t._inference = True
     return t

@@ -29,5 +29,5 @@ class Variable(metaclass=VariableMeta):
                 stacklevel=2,
             )
         leaf: Any = record.wrap(data._a)
-        leaf._version = data._version
+        leaf._cell = data._cell
         return leaf.requires_grad_(requires_grad)

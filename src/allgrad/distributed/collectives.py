@@ -61,7 +61,7 @@ def written(tensor: Any, flat: Array, copied: bool) -> None:
     """Bring a result home and note the change."""
     if copied:
         np.copyto(tensor._a, flat.reshape(tensor._a.shape))
-    tensor._version[0] += 1
+    tensor._cell[0] += 1
 
 
 class WorkHandle:
@@ -173,7 +173,7 @@ def _check_outputs(outputs: Sequence[Any], count: int, like: Array, what: str) -
 def _spread(rows: Any, outputs: Sequence[Any], shape: tuple[int, ...]) -> None:
     for out, row in zip(outputs, rows):
         np.copyto(out._a, row.reshape(shape))
-        out._version[0] += 1
+        out._cell[0] += 1
 
 
 def all_gather(tensor_list: Sequence[Any], tensor: Any, group: Any = None, async_op: bool = False) -> WorkHandle | None:
@@ -197,7 +197,7 @@ def all_gather_into_tensor(
         )
     rows = g.comm.all_gather(np.ascontiguousarray(a).reshape(-1))
     np.copyto(out, rows.reshape(out.shape))
-    output_tensor._version[0] += 1
+    output_tensor._cell[0] += 1
     return done(async_op)
 
 
@@ -249,7 +249,7 @@ def reduce_scatter(
     name, scale = _named(op, g)
     whole = np.concatenate([t._a.reshape(-1) for t in input_list])
     np.copyto(out, g.comm.reduce_scatter(whole, name, scale=scale).reshape(out.shape))
-    output._version[0] += 1
+    output._cell[0] += 1
     return done(async_op)
 
 
@@ -266,7 +266,7 @@ def reduce_scatter_tensor(
     name, scale = _named(op, g)
     block = g.comm.reduce_scatter(np.ascontiguousarray(a).reshape(-1), name, scale=scale)
     np.copyto(out, block.reshape(out.shape))
-    output._version[0] += 1
+    output._cell[0] += 1
     return done(async_op)
 
 
@@ -284,7 +284,7 @@ def all_to_all(
     start = 0
     for out, count in zip(output_tensor_list, counts):
         np.copyto(out._a, received[start : start + count].reshape(out._a.shape))
-        out._version[0] += 1
+        out._cell[0] += 1
         start += count
     return done(async_op)
 
@@ -299,7 +299,7 @@ def all_to_all_single(
     send, recv = _splits(a, input_split_sizes, g.comm.size), _splits(out, output_split_sizes, g.comm.size)
     received = g.comm.all_to_all(np.ascontiguousarray(a).reshape(-1), send, recv)
     np.copyto(out, received.reshape(out.shape))
-    output._version[0] += 1
+    output._cell[0] += 1
     return done(async_op)
 
 

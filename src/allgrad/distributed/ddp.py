@@ -116,7 +116,7 @@ class DistributedDataParallel(Module):
             comm.broadcast(flat, 0, "DistributedDataParallel")
             if comm.rank != 0:
                 np.copyto(t._a, flat.reshape(t._a.shape))
-                t._version[0] += 1
+                t._cell[0] += 1
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """The module's forward; buffers (running statistics) come from rank 0 first while training."""

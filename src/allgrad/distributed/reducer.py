@@ -238,7 +238,7 @@ class Reducer:
             if self.used[i]:
                 if p._grad is None:
                     p._grad = wrap(self.home[i][1])
-                p._grad._version[0] += 1
+                p._grad._cell[0] += 1
             else:
                 unused.append(self.names[i])
                 p._grad = None

@@ -36,7 +36,7 @@ class Run:
         if edge(x) is not None and self.recording:
             return TABLE["reshape"](x, shape=x._a.shape)
         t = wrap(x._a)
-        t._version = x._version
+        t._cell = x._cell
         if t._a.dtype.kind in "iub":
             return t
         t._rg = True

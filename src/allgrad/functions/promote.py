@@ -159,5 +159,5 @@ def into(result: Any, out: Any) -> Any:
     if out._a.shape != result._a.shape:
         out._a = np.empty(result._a.shape, out._a.dtype)
     np.copyto(out._a, result._a, casting="unsafe")
-    out._version[0] += 1
+    out._cell[0] += 1
     return out

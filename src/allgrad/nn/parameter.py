@@ -22,7 +22,7 @@ class Parameter(Tensor):
         t._a = (
             np.zeros((0,), np.float32) if data is None else data._a if isinstance(data, Variable) else np.asarray(data)
         )
-        t._version = [0]
+        t._cell = [0]
         t.requires_grad_(requires_grad)
         return t
 
@@ -48,7 +48,7 @@ class Buffer(Tensor):
     def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
         t = object.__new__(cls)
         t._a = np.zeros((0,), np.float32) if data is None else data._a
-        t._version = [0]
+        t._cell = [0]
         t.persistent = persistent
         return t
 

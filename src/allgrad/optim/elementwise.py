@@ -160,7 +160,7 @@ class Elementwise(Optimizer):
                 np.copyto(memory, wide, casting="unsafe")
         run.scatter()
         for p in run.params:
-            version = p._version
+            version = p._cell
             version[0] += 1
             version[1:] = CHANGED
 

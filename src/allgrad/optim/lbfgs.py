@@ -178,7 +178,7 @@ def _move(params: list[Any], origin: list[Array], step: float, direction: Array)
         part = direction[start : start + old.size].reshape(old.shape)
         np.copyto(p._a, old + part * part.dtype.type(step), casting="unsafe")
         start += old.size
-        version = p._version
+        version = p._cell
         version[0] += 1
         version[1:] = ("optimizer step",)
 

@@ -149,7 +149,7 @@ class Optimizer:
                     continue
                 grad._rg = False
                 grad._a.fill(0)
-                grad._version[0] += 1
+                grad._cell[0] += 1
 
     @_with_hooks
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -32,7 +32,7 @@ class Parameterwise(Optimizer):
                     g = -g
                 new = self._change(group, p._a.astype(kind, copy=False), g, self.state[p])
                 np.copyto(p._a, new, casting="unsafe")
-                version = p._version
+                version = p._cell
                 version[0] += 1
                 version[1:] = ("optimizer step",)
 

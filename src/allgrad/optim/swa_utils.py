@@ -81,7 +81,7 @@ def _move(averages: Sequence[Any], current: Sequence[Any], share: float) -> None
         step = now._a - average._a
         step = step * share if step.dtype.kind in "iub" else np.multiply(step, share, dtype=step.dtype)
         np.add(average._a, step, out=average._a, casting="unsafe")
-        average._version[0] += 1
+        average._cell[0] += 1
 
 
 class AveragedModel(Module):
@@ -122,15 +122,15 @@ class AveragedModel(Module):
             self._average([p.detach() for p in average], [p.detach() for p in current], count)
         for own, given in zip(kept, now):
             np.copyto(own._a, given._a, casting="unsafe")
-            own._version[0] += 1
+            own._cell[0] += 1
         count._a += 1
-        count._version[0] += 1
+        count._cell[0] += 1
 
     def _average(self, average: list[Any], current: list[Any], count: Any) -> None:
         if self.avg_fn is not None:
             for own, given in zip(average, current):
                 np.copyto(own._a, self.avg_fn(own, given, count)._a, casting="unsafe")
-                own._version[0] += 1
+                own._cell[0] += 1
             return
         update = self.multi_avg_fn or get_swa_multi_avg_fn()
         for kind in {own._a.dtype for own in average}:

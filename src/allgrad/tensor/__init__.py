@@ -51,7 +51,7 @@ class Tensor(
             t._a = _from_nested(data[0], None).astype(kind)
         else:
             t._a = np.zeros(shape_of(data) if data else (0,), kind)
-        t._version = [0]
+        t._cell = [0]
         return t
 
 

@@ -266,7 +266,7 @@ class TensorCore(Variable):
     def detach(self) -> Any:
         """A Tensor on the same memory that requires no grad; changing either is noticed by both."""
         t = wrap(self._a)
-        t._version = self._version
+        t._cell = self._cell
         return t
 
     def detach_(self) -> Any:
@@ -303,8 +303,9 @@ class TensorCore(Variable):
         return RemovableHandle(self._post_hooks, hook)
 
     @property
-    def _version_number(self) -> int:
-        return self._version[0]
+    def _version(self) -> int:
+        """How often the memory was changed in place."""
+        return self._cell[0]
 
     @property
     def output_nr(self) -> int:
@@ -390,7 +391,7 @@ class TensorCore(Variable):
         new = object.__new__(type(self))
         memo[id(self)] = new
         new._a = np.array(self._a, order="C")
-        new._version = [0]
+        new._cell = [0]
         new._rg = self._rg
         if self._grad is not None:
             new._grad = self._grad.detach().clone()

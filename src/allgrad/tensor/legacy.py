@@ -105,7 +105,7 @@ class LegacyMethods(Variable):
         """Replace each element by ``callable(element)``."""
         flat = [callable(v) for v in self._a.reshape(-1).tolist()]
         self._a[...] = np.array(flat, self._a.dtype).reshape(self._a.shape)
-        self._version[0] += 1
+        self._cell[0] += 1
         return self
 
     def map_(self, tensor: Any, callable: Any) -> Any:
@@ -113,7 +113,7 @@ class LegacyMethods(Variable):
         other = np.broadcast_to(tensor._a, self._a.shape).reshape(-1).tolist()
         flat = [callable(a, b) for a, b in zip(self._a.reshape(-1).tolist(), other)]
         self._a[...] = np.array(flat, self._a.dtype).reshape(self._a.shape)
-        self._version[0] += 1
+        self._cell[0] += 1
         return self
 
 

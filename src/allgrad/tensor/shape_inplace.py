@@ -25,7 +25,7 @@ def become(x: Any, name: str, view: Any) -> Any:
     old = x
     if x._view is None:
         old = wrap(x._a)
-        old._version, old._node, old._rg = x._version, x._node, x._rg
+        old._cell, old._node, old._rg = x._cell, x._node, x._rg
         if x._node is not None and x._node.retained is not None:
             x._node.retained = None  # the gradient in the old shape is no longer that of x
     new = view(old)

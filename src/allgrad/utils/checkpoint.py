@@ -93,9 +93,9 @@ class _Argument:
 
     def __init__(self, t: Any) -> None:
         self.requires_grad = t.requires_grad
-        self.version = t._version
-        self.number = t._version[0]
-        self.packed = Packed(t._a, t._version) if context.saved_hooks else None
+        self.version = t._cell
+        self.number = t._cell[0]
+        self.packed = Packed(t._a, t._cell) if context.saved_hooks else None
         self.tensor = None if self.packed is not None else t
 
     def again(self) -> Any:

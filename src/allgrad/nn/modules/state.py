@@ -191,7 +191,7 @@ class StateDict:
                 self._buffers[name] = value
         else:
             np.copyto(have, value_array, casting="unsafe")
-            target._version[0] += 1
+            target._cell[0] += 1
 
     def register_state_dict_post_hook(self, hook: Any) -> RemovableHandle:
         """Call ``hook(module, state_dict, prefix, local_metadata)`` after this module's state was collected."""

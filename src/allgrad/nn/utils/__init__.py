@@ -1,6 +1,6 @@
 """Helpers around modules and their parameters."""
 
-from allgrad.nn.utils import rnn
+from allgrad.nn.utils import parametrizations, parametrize, rnn
 from allgrad.nn.utils.clip_grad import (
     clip_grad_norm,
     clip_grad_norm_,
@@ -24,6 +24,8 @@ __all__ = [
     "clip_grads_with_norm_",
     "get_total_norm",
     "parameters_to_vector",
+    "parametrizations",
+    "parametrize",
     "remove_spectral_norm",
     "remove_weight_norm",
     "rnn",

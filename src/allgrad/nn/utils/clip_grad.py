@@ -57,7 +57,7 @@ def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Any, for
             g = p._grad._a
             if factor != 1.0:
                 np.multiply(g, g.dtype.type(factor), out=g)
-                p._grad._version[0] += 1
+                p._grad._cell[0] += 1
 
 
 def clip_grad_norm_(
@@ -85,4 +85,4 @@ def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = 
     for p in _listed(parameters):
         if p._grad is not None:
             np.clip(p._grad._a, -bound, bound, out=p._grad._a)
-            p._grad._version[0] += 1
+            p._grad._cell[0] += 1

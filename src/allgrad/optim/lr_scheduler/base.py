@@ -165,7 +165,7 @@ def put(group: dict[str, Any], name: str, value: Any) -> None:
     present = group[name]
     if isinstance(present, Variable):
         present._a[...] = number(value)
-        present._version[0] += 1
+        present._cell[0] += 1
     else:
         group[name] = value
 

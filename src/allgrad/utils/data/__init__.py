@@ -23,14 +23,19 @@ from allgrad.utils.data.sampler import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
+from allgrad.utils.data.vision import CIFAR10, CIFAR100, MNIST, FashionMNIST
 
 __all__ = [
+    "CIFAR10",
+    "CIFAR100",
+    "MNIST",
     "BatchSampler",
     "ChainDataset",
     "ConcatDataset",
     "DataLoader",
     "Dataset",
     "DistributedSampler",
+    "FashionMNIST",
     "Generator",
     "IterableDataset",
     "RandomSampler",
