@@ -112,7 +112,7 @@ class Columns:
                 both = [row, *spans]
                 to = (slice(None), slice(None), *tap, phase, *(s[0] for s in both))
                 origin = (slice(None), slice(None), *(s[1] for s in both))
-                if whole_rows and 0 < abs(shift) < taps.size[-1]:
+                if whole_rows and 0 < abs(shift) < taps.size[-1] and to[-2].start < to[-2].stop:
                     yield self._shifted(to, origin, shift)
                 else:
                     yield to, origin, None
