@@ -101,13 +101,13 @@ def test_gradients_are_only_read() -> None:
         np.testing.assert_allclose(p._a, old + 0.5 * (1 - 0.1 * old), rtol=1e-6)
 
 
-def test_version_numbers_rise_so_that_backward_notices() -> None:
+def test_versions_rise_so_that_backward_notices() -> None:
     p = nn.Parameter(allgrad.ones(3))
     loss = (p * p).sum()
     p.grad = allgrad.ones(3)
-    before = p._version_number
+    before = p._version
     optim.SGD([p], lr=0.1).step()
-    assert p._version_number == before + 1
+    assert p._version == before + 1
     with pytest.raises(RuntimeError, match="optimizer step"):
         loss.backward()
 
