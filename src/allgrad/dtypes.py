@@ -9,10 +9,28 @@ import numpy as np
 from allgrad.errors import DtypeError, MissingPackageError
 
 __all__ = [
-    "bfloat16", "bool_", "dtype", "finfo", "float16", "float32", "float64", "get_default_dtype", "iinfo",
-    "int16", "int32", "int64", "int8", "promote_types", "result_category", "set_default_dtype", "to_dtype", "uint8",
-    "uint16", "uint32", "uint64",
-]  # fmt: skip
+    "bfloat16",
+    "bool_",
+    "dtype",
+    "finfo",
+    "float16",
+    "float32",
+    "float64",
+    "get_default_dtype",
+    "iinfo",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "promote_types",
+    "result_category",
+    "set_default_dtype",
+    "to_dtype",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+]
 
 
 class dtype:
