@@ -102,6 +102,13 @@ def convolutions(t: Table) -> None:
     t.add("conv_transpose1d", lambda t: (t.R(3, 4, 5), t.R(4, 3, 3), t.R(3)), stride=2)
     t.add("conv_transpose2d", lambda t: (t.R(3, 4, 5, 6), t.R(4, 3, 3, 2), t.R(6)), stride=2, padding=1, output_padding=1, groups=2)  # fmt: skip
     t.add("conv_transpose2d", lambda t: (t.R(3, 4, 5, 6), t.R(4, 3, 3, 2), t.R(3)), dilation=3, output_padding=(2, 1))
+    t.add(
+        "conv_transpose2d",
+        lambda t: (t.R(3, 4, 5, 6), t.R(4, 3, 3, 2), t.R(3)),
+        dilation=3,
+        output_padding=(2, 1),
+        padding=2,
+    )
     t.add("conv_transpose2d", lambda t: (t.R(2, 4, 3, 3), t.R(4, 3, 4, 4)), stride=2, padding=1)
     t.add("conv_transpose2d", lambda t: (t.R(4, 3, 3), t.R(4, 3, 1, 1), t.R(3)))
     t.add("conv_transpose3d", lambda t: (t.R(2, 3, 3, 2, 4), t.R(3, 2, 2, 3, 2), t.R(2)), stride=2, padding=(0, 1, 0))

@@ -19,7 +19,7 @@ import numpy as np
 from allgrad.ops.conv_columns import convolution_taps
 from allgrad.ops.conv_compute import correlate, input_grad, weight_grad
 from allgrad.ops.op import op
-from allgrad.ops.shape import expand
+from allgrad.ops.shape import expand, slice_
 
 Array = Any
 Ints = tuple[int, ...]
@@ -48,7 +48,8 @@ def conv_input_grad(
     groups: int,
 ) -> Array:
     """The adjoint of ``conv`` in its input, plus a bias per channel: -> (n, c, *size)."""
-    return input_grad(y, weight, bias, convolution_taps(size, weight.shape[2:], stride, padding, dilation), groups)
+    taps = convolution_taps(size, weight.shape[2:], stride, padding, dilation, y.shape[2:])
+    return input_grad(y, weight, bias, taps, groups)
 
 
 @op
@@ -56,7 +57,18 @@ def conv_weight_grad(
     x: Array, y: Array, *, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
 ) -> Array:
     """The adjoint of ``conv`` in its weight: -> (o, c/groups, *kernel)."""
-    return weight_grad(x, y, kernel, convolution_taps(x.shape[2:], kernel, stride, padding, dilation), groups)
+    taps = convolution_taps(x.shape[2:], kernel, stride, padding, dilation, y.shape[2:])
+    return weight_grad(x, y, kernel, taps, groups)
+
+
+def _cropped(y: Array, shape: Any) -> Array:
+    """The first elements of each spatial axis, as many as ``shape`` has.
+
+    A transposed convolution with output padding is given fewer than a convolution of its result would make.
+    """
+    if tuple(y.shape[2:]) == tuple(shape[2:]):
+        return y
+    return slice_(y, index=(slice(None), slice(None), *(slice(0, n) for n in shape[2:])))
 
 
 @op
@@ -83,8 +95,8 @@ conv.pull(
     bias=lambda g: channel_sum(g),
 )
 conv_input_grad.pull(
-    y=lambda g, weight, *, stride, padding, dilation, groups: conv(
-        g, weight, stride=stride, padding=padding, dilation=dilation, groups=groups
+    y=lambda g, weight, y_shape, *, stride, padding, dilation, groups: _cropped(
+        conv(g, weight, stride=stride, padding=padding, dilation=dilation, groups=groups), y_shape
     ),
     weight=lambda g, y, weight_shape, *, stride, padding, dilation, groups: conv_weight_grad(
         g, y, kernel=tuple(weight_shape[2:]), stride=stride, padding=padding, dilation=dilation, groups=groups
@@ -95,7 +107,7 @@ conv_weight_grad.pull(
     x=lambda g, x_shape, y, *, stride, padding, dilation, groups: conv_input_grad(
         y, g, size=tuple(x_shape[2:]), stride=stride, padding=padding, dilation=dilation, groups=groups
     ),
-    y=lambda g, x, *, stride, padding, dilation, groups: conv(
-        x, g, stride=stride, padding=padding, dilation=dilation, groups=groups
+    y=lambda g, x, y_shape, *, stride, padding, dilation, groups: _cropped(
+        conv(x, g, stride=stride, padding=padding, dilation=dilation, groups=groups), y_shape
     ),
 )

@@ -59,12 +59,15 @@ class Taps:
         )
 
 
-def convolution_taps(size: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints) -> Taps:
-    """The taps of a convolution with symmetric padding."""
-    out = tuple(
-        (n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(size, kernel, stride, padding, dilation)
-    )
-    return Taps(tuple(size), tuple(kernel), tuple(-p for p in padding), tuple(stride), tuple(dilation), out)
+def convolution_taps(
+    size: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, out: Ints | None = None
+) -> Taps:
+    """The taps of a convolution with symmetric padding; ``out`` only where it is fewer elements than fit."""
+    if out is None:
+        out = tuple(
+            (n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(size, kernel, stride, padding, dilation)
+        )
+    return Taps(tuple(size), tuple(kernel), tuple(-p for p in padding), tuple(stride), tuple(dilation), tuple(out))
 
 
 def overlap(first: int, step: int, count: int, size: int) -> tuple[slice, slice]:

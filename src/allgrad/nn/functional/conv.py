@@ -224,14 +224,7 @@ def _conv_transpose(
             f"Given input size per channel: {found[2:]}. Calculated output size per channel: "
             f"{[n + e for n, e in zip(size, extra)]}. Output size is too small"
         )
-    # An extra row within the stride is reached by the taps; one beyond it (dilation > stride) is bias alone.
-    within = tuple(min(e, s - 1) for e, s in zip(extra, strides))
-    beyond = tuple(e - w for e, w in zip(extra, within))
-    size = tuple(n + w for n, w in zip(size, within))
+    size = tuple(n + e for n, e in zip(size, extra))
     meta = {"size": size, "stride": strides, "padding": paddings, "dilation": dilations, "groups": groups}
-    if any(beyond):
-        y = pad(apply(ops.conv_input_grad, (x, weight), meta), [s for b in reversed(beyond) for s in (0, b)])
-        y = y if bias is None else y + shaped(bias, (channels,) + (1,) * d)
-    else:
-        y = apply(ops.conv_input_grad, (x, weight) if bias is None else (x, weight, bias), meta)
+    y = apply(ops.conv_input_grad, (x, weight) if bias is None else (x, weight, bias), meta)
     return y if had_batch else shaped(y, y._a.shape[1:])
