@@ -10,9 +10,11 @@ import numpy as np
 
 from allgrad.context import ctx
 from allgrad.distributed.agreement import check_same_model
+from allgrad.distributed.algorithms.join import Join, Joinable, JoinHook
 from allgrad.distributed.buckets import Spec
 from allgrad.distributed.group import ProcessGroup, group_of
 from allgrad.distributed.hooks import Hook
+from allgrad.distributed.join_ddp import DDPJoinHook, first_active
 from allgrad.distributed.outputs import begins_round
 from allgrad.distributed.reducer import Reducer
 from allgrad.distributed.weights import Weights
@@ -23,7 +25,7 @@ from allgrad.nn.parameter import is_lazy
 MIB = 1024 * 1024
 
 
-class DistributedDataParallel(Module):
+class DistributedDataParallel(Module, Joinable):
     """Wraps a module so that after ``backward()`` every rank holds the mean gradient over all ranks.
 
     Parameters and buffers start as those of rank 0.  All ranks must hold the same model: names, shapes and dtypes are
@@ -107,14 +109,14 @@ class DistributedDataParallel(Module):
         now.sent_bytes, now.plain_bytes = before.sent_bytes, before.plain_bytes
         now.votes.skipped, now.votes.in_a_row = before.votes.skipped, before.votes.in_a_row
 
-    def _broadcast(self, tensors: list[Any]) -> None:
+    def _broadcast(self, tensors: list[Any], source: int = 0) -> None:
         comm = self.process_group.comm
         if comm.size == 1:
             return
         for t in tensors:
             flat = np.ascontiguousarray(t._a).reshape(-1)
-            comm.broadcast(flat, 0, "DistributedDataParallel")
-            if comm.rank != 0:
+            comm.broadcast(flat, source, "DistributedDataParallel")
+            if comm.rank != source:
                 np.copyto(t._a, flat.reshape(t._a.shape))
                 t._cell[0] += 1
 
@@ -124,10 +126,60 @@ class DistributedDataParallel(Module):
             self.reducer.prepare()
             if self._wanting != [p._rg for _, p in self._all_params]:
                 self._replan()
-            if self.broadcast_buffers:
-                self._broadcast(list(self.module.buffers()))
+            mean_of_all = self._join is None or self._join.settings.get("divide_by_initial_world_size", True)
+            if not mean_of_all and self.reducer.weights is None:
+                self.reducer.weights = Weights()
+                self.reducer.weights.add(1, self.reducer.params)
+            Join.notify_join_context(self, weighted=self.reducer.weights is not None)
+            self.meet_buffers(first_active(self._join))
             return begins_round(self.module(*inputs, **kwargs), self.reducer)
         return self.module(*inputs, **kwargs)
+
+    def meet_buffers(self, source: int = 0) -> None:
+        """Buffers become those of rank ``source``, unless ``broadcast_buffers=False``."""
+        if self.broadcast_buffers:
+            buffers = list(self.module.buffers())
+            if source:
+                self._broadcast(buffers, source)
+            else:
+                self._broadcast(buffers)
+
+    def skip(self, weighted: bool = False) -> None:
+        """Instead of a forward and backward: this rank has no use for its batch, the others go on.
+
+        It counts as zero gradients among the mean, or as no samples where the others use ``sync(weight=n)``: then say
+        ``weighted=True``.  The gradients are the others' afterwards; call ``optimizer.step()`` as they do.
+        """
+        Join.notify_join_context(self, weighted=weighted)
+        self.meet_buffers(first_active(self._join))
+        if weighted:
+            self.reducer.weights = Weights()
+            self.reducer.weights.add(0, self.reducer.params)
+        self.reducer.stand_in()
+
+    def join(
+        self, divide_by_initial_world_size: bool = True, enable: bool = True, throw_on_early_termination: bool = False,
+        optimizer: Any = None,
+    ) -> Join:  # fmt: skip
+        """``with model.join(optimizer=optimizer):`` round a loop in which ranks may have different numbers of batches.
+
+        A rank that is out counts as zero gradients, or with ``divide_by_initial_world_size=False`` not at all.  Given the
+        optimizer, it steps with the others, so that all its state stays equal too; without, the final parameters are
+        copied to it at the end.
+        """
+        return Join(
+            [self], enable, throw_on_early_termination,
+            divide_by_initial_world_size=divide_by_initial_world_size, optimizer=optimizer,
+        )  # fmt: skip
+
+    def join_hook(self, **kwargs: Any) -> JoinHook:
+        """What this rank does for the model when it is out of batches."""
+        return DDPJoinHook(self, kwargs.get("divide_by_initial_world_size", True), kwargs.get("optimizer"))
+
+    @property
+    def join_process_group(self) -> ProcessGroup:
+        """The group over which gradients are averaged."""
+        return self.process_group
 
     @contextlib.contextmanager
     def no_sync(self) -> Iterator[None]:

@@ -107,7 +107,7 @@ class Reducer:
             if walk is not None and any(walk.reaches(p) for p in self.params):
                 self.begin()
 
-    def begin(self) -> None:
+    def begin(self, alone: bool = False) -> None:
         """A synchronized backward has begun; a second call in it does nothing.
 
         Called by the first gradient, or, on a rank whose loss may use no parameter, by the gradient of the output.
@@ -123,10 +123,23 @@ class Reducer:
         for bucket in self.buckets:
             bucket.missing = {s.param for s in bucket.plan.spans if self.params[s.param]._rg}
             bucket.work = None
-        join_round(self)
+        if not alone:
+            join_round(self)
         if self.weights is not None:
             total = np.array([self.weights.total])
             self._weighing = (self.comm.start_all_reduce(total, label="weights of the ranks"), total)
+
+    def stand_in(self) -> None:
+        """Take part in the others' backward without one of one's own; what lies in the gradients counts."""
+        self.begin(alone=True)
+        try:
+            self.start_rest()
+            self._finish()
+        except BaseException:
+            self.forget()
+            raise
+        if self.verdict is not None:
+            raise self.verdict
 
     def _on_gradient(self, i: int) -> None:
         """Parameter ``i`` has its gradient: nothing more is coming in this backward."""
