@@ -1,5 +1,5 @@
 """The rooms that PyTorch users look for under ``torch.utils``."""
 
-from allgrad.utils import checkpoint, data, tensorboard
+from allgrad.utils import checkpoint, data, hooks, tensorboard
 
-__all__ = ["checkpoint", "data", "tensorboard"]
+__all__ = ["checkpoint", "data", "hooks", "tensorboard"]

@@ -1,0 +1,5 @@
+"""``torch.utils.hooks``: the handle that registering a hook gives."""
+
+from allgrad.autograd.node import RemovableHandle
+
+__all__ = ["RemovableHandle"]
