@@ -139,6 +139,7 @@ def pooling(t: Table) -> None:
     t.add("max_pool2d", lambda t: (t.N(3, 2, 3, 8, 6).astype(float), 2))
     t.add("max_pool1d", lambda t: (t.R(2, 3, 9), 2))
     t.add("max_pool1d", lambda t: (t.R(2, 3, 9), 4), stride=2, padding=2)
+    t.add("max_pool2d", lambda t: (t.R(2, 3, 3, 11), (1, 2)), stride=(1, 2), dilation=(1, 2))
     t.add("max_pool3d", lambda t: (t.R(2, 3, 6, 4, 4), 2))
     t.add("max_pool3d", lambda t: (t.R(2, 3, 6, 5, 4), (3, 2, 2)), stride=2, padding=1)
     t.add("avg_pool2d", lambda t: (t.R(2, 3, 8, 6), 2))

@@ -160,7 +160,7 @@ def _grad_at_once(g: Array, x: Array, y: Array, *, kernel: Ints, stride: Ints, p
     reach = tuple(s * (n - 1) + e * (k - 1) + 1 for s, n, e, k in zip(stride, out, dilation, kernel))
     inside = not any(padding) and all(r <= n for r, n in zip(reach, size))
     apart = all(s >= e * (k - 1) + 1 for s, e, k in zip(stride, dilation, kernel))  # no element is in two windows
-    covered = inside and reach == size and stride == kernel
+    covered = inside and reach == size and stride == kernel and math.prod(dilation) == 1
     result: Any = (np.empty if covered or not inside else np.zeros)(x.shape, x.dtype)
     if (kernel, stride, dilation) == ((2, 2), (2, 2), (1, 1)) and inside and x.dtype == np.float32 and LITTLE:
         if not covered:
