@@ -270,7 +270,7 @@ def test_links_modes_and_pipes(tmp_path: Path) -> None:
     assert stat.S_IMODE(real.stat().st_mode) == 0o640
     os.mkfifo(tmp_path / "pipe")
     got: list[bytes] = []
-    reader = threading.Thread(target=lambda: got.append((tmp_path / "pipe").read_bytes()))
+    reader = threading.Thread(target=lambda: got.append((tmp_path / "pipe").read_bytes()), daemon=True)
     reader.start()
     allgrad.save(3, tmp_path / "pipe")
     reader.join(10)

@@ -124,6 +124,7 @@ BY_HAND = {
     "state on a function": b"\x80\x02ctorch\nSize\n}" + short("__defaults__") + b"Nsb.",
     "state on a class": b"\x80\x02ccollections\nOrderedDict\n}" + short("x") + b"K\x01sb.",
     "state with a hook": b"\x80\x02ccollections\nOrderedDict\n)R}" + short("__class__") + b"K\x01sb.",
+    "state on a counter": b"\x80\x02ccollections\nCounter\n)R}" + short("_metadata") + b"}sb.",
     "instance opcode": b"\x80\x02(" + short("1") + b"i__builtin__\neval\n.",
     "object opcode": b"\x80\x02(c__builtin__\neval\n" + short("1") + b"o.",
     "extension": b"\x80\x02\x82\x01.",

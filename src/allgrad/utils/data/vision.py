@@ -179,7 +179,18 @@ class CIFAR10(_Images):
     The *python version* is refused: its files are pickles, which can run code.
     """
 
-    classes = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    classes: tuple[str, ...] = (
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    )
     _folder, _pickles = "cifar-10-batches-bin", "cifar-10-batches-py"
     _label_bytes = 1  # before each image; the last one is the class
     _parts: tuple[tuple[str, ...], tuple[str, ...]] = (
@@ -226,7 +237,7 @@ class CIFAR10(_Images):
 class CIFAR100(CIFAR10):
     """Colour images of 32 by 32 in a hundred classes, from ``train.bin`` and ``test.bin`` of the *binary version*."""
 
-    classes = ()
+    classes: tuple[str, ...] = ()
     _folder, _pickles = "cifar-100-binary", "cifar-100-python"
     _label_bytes = 2
     _parts = (("train.bin",), ("test.bin",))
