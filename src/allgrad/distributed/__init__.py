@@ -1,5 +1,6 @@
 """The layer between ranks, under PyTorch's names."""
 
+from allgrad.distributed import algorithms, optim
 from allgrad.distributed.collectives import (
     ReduceOp,
     WorkHandle,
@@ -65,6 +66,7 @@ __all__ = [
     "ReduceOp",
     "Work",
     "WorkHandle",
+    "algorithms",
     "all_gather",
     "all_gather_into_tensor",
     "all_gather_object",
@@ -96,6 +98,7 @@ __all__ = [
     "isend",
     "monitored_barrier",
     "new_group",
+    "optim",
     "recv",
     "reduce",
     "reduce_scatter",
