@@ -30,6 +30,7 @@ ENV = {
 }
 
 
+EARLY, LATER = 1e-4, 1e-2  # relative differences to PyTorch: the first five losses, and those after them
 OWN_PROCESS = ("ddp",)  # starts processes of its own
 ALL_IN_ONE = """
 import runpy, sys
@@ -42,26 +43,28 @@ for path in sys.argv[1:]:
 
 @dataclass(frozen=True)
 class Case:
-    """What a program's losses must be: the mean of the last three below ``bound``; like PyTorch's within ``loose``."""
+    """What a program's losses must be: the mean of the last three below ``bound``, the first ``steps`` like PyTorch's."""
 
     bound: float
-    early: float = 1e-4  # relative difference to PyTorch, first five losses
-    loose: float = 1e-2  # the same, all losses; None of the programs but the chaotic ones needs it above 1e-3
+    steps: int = 10**9  # how many losses are compared; rounding differences grow, in a few programs fast
     rises: bool = False  # a printed loss that is a distance between two players and need not fall
 
 
 CASES = {
-    "actor_critic": Case(bound=-20.0, loose=0.5),  # sampled actions: one that flips changes the episodes after it
+    "actor_critic": Case(bound=-20.0, steps=10),  # one sampled action that differs changes all episodes after it
     "dcgan": Case(bound=1.3),
     "ddp": Case(bound=0.35),
+    "dqn": Case(bound=0.005, steps=12),  # a tie of two Q values would change the episodes after it
     "early_style": Case(bound=0.45),
     "gcn": Case(bound=0.35),
     "gpt": Case(bound=1.3),
+    "gru_attention": Case(bound=0.75),
     "lbfgs_sine": Case(bound=0.005),
-    "lstm_lm": Case(bound=0.5, loose=math.inf),  # learning rate 5: rounding differences grow tenfold in ten steps
+    "lstm_lm": Case(bound=0.5, steps=45),  # learning rate 5: from 1e-6 at loss 45 to 1e-4 at loss 60
     "maml": Case(bound=0.8),
     "mnist_cnn": Case(bound=0.3),
     "polynomial": Case(bound=20.0),
+    "ppo": Case(bound=0.4),
     "resnet": Case(bound=0.6),
     "siamese": Case(bound=0.7),
     "skipgram": Case(bound=2.7),
@@ -102,8 +105,8 @@ def check_learning(found: list[float], case: Case) -> None:
 
 def check_like(found: list[float], expected: list[float], case: Case) -> None:
     assert len(found) == len(expected)
-    for step, (ours, theirs) in enumerate(zip(found, expected)):
-        limit = case.early if step < 5 else case.loose
+    for step, (ours, theirs) in enumerate(list(zip(found, expected))[: case.steps]):
+        limit = EARLY if step < 5 else LATER
         assert abs(ours - theirs) <= limit * max(1e-3, abs(theirs)), f"loss {step}: {ours}, PyTorch {theirs}"
 
 

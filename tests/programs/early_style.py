@@ -46,7 +46,7 @@ for m in net.modules():
     if isinstance(m, nn.Linear):
         nn.init.xavier_normal_(m.weight.data)
         m.bias.data.zero_()
-criterion = nn.NLLLoss()
+criterion = nn.NLLLoss(size_average=True)
 optimizer = optim.Adam(net.parameters(), lr=0.02)
 
 
@@ -78,8 +78,7 @@ net.eval()
 correct = 0
 total = 0
 for images, labels in data_utils.DataLoader(train_set, batch_size=50):
-    with torch.no_grad():
-        outputs = net(Variable(images))
+    outputs = net(Variable(images, volatile=True))
     _, predicted = torch.max(outputs.data, 1)
     total += labels.size(0)
     correct += (predicted == labels).sum()
