@@ -82,6 +82,21 @@ def test_assert_close_says_where() -> None:
         assert_close([1.0], [1.0, 1.0])
     with pytest.raises(ValueError, match="rtol"):
         assert_close(1.0, 1.0, rtol=0.1)
+    with pytest.raises(TypeError, match="ndarray with Tensor"):
+        assert_close(allgrad.ones(2).numpy(), allgrad.ones(2))
+
+
+def test_make_tensor_draws_pytorchs_numbers() -> None:
+    torch = pytest.importorskip("torch")
+    found = []
+    for t in (allgrad, torch):
+        t.manual_seed(0)
+        found.append(
+            importlib.import_module(f"{t.__name__}.testing").make_tensor(
+                (3,), dtype=t.float32, device="cpu", low=-1, high=1
+            )
+        )
+    assert found[0].tolist() == pytest.approx(found[1].tolist())
 
 
 def test_make_tensor() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from allgrad.autograd.record import Variable
 from allgrad.dtypes import to_dtype
-from allgrad.errors import ArgumentError
+from allgrad.errors import ArgumentError, DtypeError
 from allgrad.functions.creation import finish, shape_of
 from allgrad.random import default_generator
 
@@ -57,7 +57,10 @@ def _difference(
         found = (_difference(a, e, f"{where}[{i}]", *rest) for i, (a, e) in enumerate(zip(actual, expected)))
         return next((text for text in found if text is not None), None)
     if isinstance(actual, Variable) != isinstance(expected, Variable):
-        return f"{type(actual).__name__} and {type(expected).__name__} cannot be compared{where}"
+        raise DtypeError(
+            f"assert_close cannot compare {type(actual).__name__} with {type(expected).__name__}{where}; "
+            "make both tensors, or both arrays"
+        )
     if not isinstance(actual, Variable) and not isinstance(actual, (int, float, np.ndarray, np.generic)):
         return None if actual == expected else f"{actual!r} != {expected!r}{where}"
     a, e = _array(actual), _array(expected)
@@ -117,9 +120,8 @@ def make_tensor(
     low, high = least if low is None else low, (2.0 if kind.kind == "b" else 9.0) if high is None else high
     if low > high or math.isnan(low) or math.isnan(high):
         raise ArgumentError(f"make_tensor: low must be below high, found low={low} and high={high}")
-    drawn = default_generator().uniform(
-        (*size[:-1], size[-1] * 2) if noncontiguous and size else size, np.float64, low, high
-    )
+    wide = (*size[:-1], size[-1] * 2) if noncontiguous and size else size
+    drawn = default_generator().uniform(wide, kind if kind.name in ("float32", "float64") else np.float64, low, high)
     values = (np.floor(drawn) if kind.kind in "iub" else np.asarray(drawn)).astype(kind)
     if exclude_zero:
         values[values == 0] = 1 if kind.kind in "iub" else np.finfo(kind).tiny
