@@ -11,7 +11,6 @@ import os
 from typing import Any
 
 from allgrad.errors import ArgumentError, CheckpointError
-from allgrad.serialization import torchfile
 from allgrad.serialization.atomic import write_atomically
 from allgrad.serialization.container import pack, unpack
 from allgrad.tensor import device
@@ -77,7 +76,9 @@ def load(
         raise ArgumentError(f"load needs a path or a file opened for binary reading, found {type(f).__name__}")
     if not isinstance(raw, (bytes, bytearray, memoryview, memory_map.mmap)):
         raise CheckpointError(f"{source} must be opened for binary reading ('rb')")
-    if torchfile.is_torch_file(bytes(raw[:16])):
+    if _is_torch_file(bytes(raw[:16])):
+        from allgrad.serialization import torchfile  # here: zipfile takes long to import
+
         return torchfile.read(raw, str(source))
     return unpack(raw, str(source), trusted=trusted, share=bool(mmap))
 
@@ -87,3 +88,8 @@ def _bytes_of(path: str | bytes, mapped: bool) -> Any:
         if mapped and os.fstat(file.fileno()).st_size:
             return memory_map.mmap(file.fileno(), 0, access=memory_map.ACCESS_COPY)
         return file.read()
+
+
+def _is_torch_file(start: bytes) -> bool:
+    """Whether a file that starts so is a zip or a pickle; a safetensors header of such a length starts with a brace."""
+    return start.startswith(b"\x80\x02\x8a\x0a") or (start.startswith(b"PK\x03\x04") and start[8:9] != b"{")

@@ -18,18 +18,12 @@ from allgrad.serialization.opcodes import Allowed, Reader, check_key
 from allgrad.tensor import Size, device
 
 Array = np.ndarray[Any, Any]
-ZIP = b"PK\x03\x04"
 LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 
 _STORAGES = {
     "Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64", "Int": "int32",
     "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool",
 }  # fmt: skip
-
-
-def is_torch_file(start: bytes) -> bool:
-    """Whether a file that starts so was written by ``torch.save``."""
-    return start.startswith(LEGACY) or (start.startswith(ZIP) and start[8:9] != b"{")
 
 
 def read(raw: Any, source: str) -> Any:

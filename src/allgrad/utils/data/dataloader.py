@@ -15,7 +15,7 @@ from allgrad.utils.data.distributed import DistributedSampler
 from allgrad.utils.data.fetch import Plan, fetch, stream
 from allgrad.utils.data.parallel import WorkerPass
 from allgrad.utils.data.sampler import BatchSampler, RandomSampler, ResumableSampler, SequentialSampler, draw_seed
-from allgrad.utils.data.workers import ProcessCrew, ThreadCrew, process_context
+from allgrad.utils.data.workers import ThreadCrew
 
 
 class DataLoader:
@@ -119,10 +119,13 @@ class DataLoader:
         if self._crew is not None:
             self._crew.new_pass(base_seed)
             return self._crew
-        context = self.multiprocessing_context
-        crew = (
-            ThreadCrew(plan, base_seed) if context is None else ProcessCrew(plan, base_seed, process_context(context))
-        )
+        crew: Any
+        if self.multiprocessing_context is None:
+            crew = ThreadCrew(plan, base_seed)
+        else:
+            from allgrad.utils.data.processes import ProcessCrew, process_context
+
+            crew = ProcessCrew(plan, base_seed, process_context(self.multiprocessing_context))
         if self.persistent_workers:
             self._crew = crew
         return crew
@@ -217,4 +220,6 @@ def _check_workers(n: Any, timeout: float, prefetch: int | None, persistent: boo
     if context is not None:
         if n == 0:
             raise ArgumentError("multiprocessing_context can only be used with num_workers > 0, but got num_workers=0")
+        from allgrad.utils.data.processes import process_context
+
         process_context(context)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from allgrad.context import ctx
 from allgrad.random import Generator
@@ -16,8 +15,7 @@ from allgrad.utils.data.dataset import rows_at_once
 END = "end of stream"
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """What a loader does with a dataset; goes to worker processes as it is."""
 
     dataset: Any
@@ -30,8 +28,7 @@ class Plan:
     rank: int
 
 
-@dataclass(frozen=True)
-class WorkerInfo:
+class WorkerInfo(NamedTuple):
     """Which worker runs here: ``id`` of ``num_workers``, its ``seed``, its ``dataset``."""
 
     id: int
@@ -101,8 +98,7 @@ def stream(plan: Plan) -> Iterator[Any]:
         yield plan.collate_fn(batch)
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(NamedTuple):
     """An error of a worker, in a form that can go to another process."""
 
     kind: type[BaseException]  # what it is raised as
