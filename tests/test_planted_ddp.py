@@ -9,8 +9,13 @@ import numpy as np
 import pytest
 
 import test_ddp
+import test_ddp_hooks
+import test_ddp_rounds
+import test_ddp_votes
+import test_zero
 from allgrad.autograd.record import wrap
-from allgrad.distributed import agreement, buckets, ddp, reducer
+from allgrad.distributed import agreement, buckets, ddp, global_graph, group, reducer, votes, zero
+from allgrad.distributed.algorithms.ddp_comm_hooks import topk_hook
 from allgrad.errors import MismatchError
 
 
@@ -146,6 +151,55 @@ def low_bits_by_rank(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(reducer.Reducer, "_finish", finish)
 
 
+def weights_ignored(patch: pytest.MonkeyPatch) -> None:
+    """Every rank counts the same whatever it says."""
+    patch.setattr(reducer.Reducer, "_find_share", lambda self: 1.0 / self.comm.size)
+
+
+def vote_of_one_rank(patch: pytest.MonkeyPatch) -> None:
+    """Only the rank with the bad gradient skips the step."""
+    real = votes.Votes.count
+
+    def count(self: Any, ballot: Any, error: Any) -> Any:
+        mine = np.where(np.arange(ballot.size) == self.comm.rank, ballot, 0)
+        return real(self, mine, error)
+
+    patch.setattr(votes.Votes, "count", count)
+
+
+def failure_kept_secret(patch: pytest.MonkeyPatch) -> None:
+    """A rank whose backward failed contributes what it has, and says nothing."""
+    real = reducer.Reducer.start_rest
+    patch.setattr(reducer.Reducer, "start_rest", lambda self, error=None: real(self))
+
+
+def idle_rank_not_awaited(patch: pytest.MonkeyPatch) -> None:
+    """A rank whose loss uses no parameter does not take part."""
+    patch.setattr(ddp, "begins_round", lambda output, reducer: output)
+
+
+def one_stream_for_two_models(patch: pytest.MonkeyPatch) -> None:
+    """Buckets of two models go through one communicator in the order in which they get ready."""
+    patch.setattr(group.ProcessGroup, "wrapped", property(lambda self: 0, lambda self, value: None), raising=False)
+
+
+def graph_of_the_local_gradient(patch: pytest.MonkeyPatch) -> None:
+    """Under create_graph the value is global but its graph is this rank's."""
+    patch.setattr(
+        global_graph._Mean, "forward", staticmethod(lambda ctx, comm, share, *xs: tuple(x.clone() for x in xs))
+    )
+
+
+def error_feedback_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Top-k drops what it does not send."""
+    patch.setattr(topk_hook.TopKState, "memory", property(lambda self: {}, lambda self, value: None), raising=False)
+
+
+def stale_shares(patch: pytest.MonkeyPatch) -> None:
+    """The sharded optimizer keeps its new values to itself."""
+    patch.setattr(zero.ZeroRedundancyOptimizer, "_share", lambda self: None)
+
+
 PLANTED: list[tuple[Callable[[pytest.MonkeyPatch], None], Callable[[], None]]] = [
     (no_division, lambda: test_ddp.test_shards_together_are_the_whole_batch("mlp", 2)),
     (no_broadcast, lambda: test_ddp.test_shards_together_are_the_whole_batch("mlp", 3)),
@@ -162,6 +216,20 @@ PLANTED: list[tuple[Callable[[pytest.MonkeyPatch], None], Callable[[], None]]] =
             test_ddp.wrong_dtype, "parameter 'weight' has dtype float64"
         ),
     ),
+    (weights_ignored, test_ddp_votes.test_weights_make_the_mean_exact),
+    (vote_of_one_rank, lambda: test_ddp_votes.test_one_bad_rank_and_all_skip_the_step(2, np.nan)),
+    (failure_kept_secret, lambda: test_ddp_rounds.test_a_backward_that_raises_is_told_to_all_ranks(2, None, True)),
+    (idle_rank_not_awaited, lambda: test_ddp_rounds.test_a_loss_that_uses_no_parameter(2, "input")),
+    (
+        one_stream_for_two_models,
+        lambda: test_ddp_rounds.test_two_models_whose_gradients_come_in_another_order_on_each_rank(2),
+    ),
+    (graph_of_the_local_gradient, lambda: test_ddp_rounds.test_the_global_gradient_is_a_graph(2)),
+    (
+        error_feedback_forgotten,
+        lambda: test_ddp_hooks.test_nothing_is_lost(2, lambda: (topk_hook.TopKState(0.1), topk_hook.topk_hook)),
+    ),
+    (stale_shares, lambda: test_zero.test_it_is_the_plain_optimizer(2, "SGD", False)),
     (low_bits_by_rank, lambda: test_ddp.test_replicas_are_bitwise_equal("mlp", 3)),
 ]
 
