@@ -41,6 +41,7 @@ assert DataLoader is allgrad.utils.data.DataLoader and StepLR is allgrad.optim.l
 assert sys.modules["torch.nn.functional"] is sys.modules["allgrad.nn.functional"]
 assert isinstance(nn.Linear(1, 1).weight, torch.Tensor)
 assert allgrad.__name__ == "allgrad" and allgrad.__spec__.name == "allgrad"
+assert callable(torch.multiprocessing.spawn)
 print(sys.argv[1:])
 """
 

@@ -137,6 +137,9 @@ def test_fork_is_refused_while_mpi_runs(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(LaunchError, match="fork"):
         mp.set_start_method("fork")
     assert mp.get_context("spawn").get_start_method() == "spawn"
+    monkeypatch.setattr(mp._standard, "get_start_method", lambda allow_none=False: "fork")
+    with pytest.raises(LaunchError, match="fork"):
+        mp.Process(target=print).start()
 
 
 PROGRAM = """

@@ -23,7 +23,6 @@ from multiprocessing import (
     Lock,
     Manager,
     Pipe,
-    Process,
     Queue,
     RLock,
     Semaphore,
@@ -121,9 +120,9 @@ def spawn(
 
     def run() -> None:
         if world is not None:
-            _one_rank(fn, args, nprocs, lambda: world.rank)
+            _one_rank(fn, args, world.rank)
         else:
-            run_virtual(lambda: _one_rank(fn, args, nprocs, lambda: launch_world().rank), nprocs)
+            run_virtual(lambda: _one_rank(fn, args, launch_world().rank), nprocs)
 
     if not join:
         return ProcessContext(run)
@@ -143,15 +142,10 @@ def start_processes(
     return spawn(fn, args, nprocs, join, daemon, start_method)
 
 
-def _one_rank(fn: Callable[..., Any], args: tuple[Any, ...], nprocs: int, rank_of: Callable[[], int]) -> None:
-    from allgrad.distributed import destroy_process_group, is_initialized
-
-    rank = rank_of()
+def _one_rank(fn: Callable[..., Any], args: tuple[Any, ...], rank: int) -> None:
     pid = current_process().pid or 0
     try:
         fn(rank, *args)
-        if is_initialized() and launch_world().kind == "virtual":
-            destroy_process_group()  # a process that ends without it leaves none behind either
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
         if code:
@@ -163,6 +157,15 @@ def _one_rank(fn: Callable[..., Any], args: tuple[Any, ...], nprocs: int, rank_o
         raise ProcessRaisedException(
             f"\n\n-- Process {rank} terminated with the following error:\n{text}", rank, pid
         ) from error
+
+
+class Process(_standard.Process):
+    """The standard library's, which refuses to fork once MPI runs in this process."""
+
+    def start(self) -> None:
+        """Start it by the start method that was set, or the platform's."""
+        _refuse_fork(_standard.get_start_method())
+        super().start()
 
 
 def get_context(method: str | None = None) -> BaseContext:
