@@ -31,6 +31,17 @@ def doubled(t: Any) -> Any:
     return Doubled()
 
 
+def undone(t: Any, forward: Any, back: Any) -> Any:
+    class Undone(t.nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, x: Any) -> Any:
+            return forward(x)
+
+        def right_inverse(self, a: Any) -> Any:
+            return back(a)
+
+    return Undone()
+
+
 def layer(t: Any, rows: int = 4, columns: int = 4) -> Any:
     made = t.nn.Linear(columns, rows)
     with t.no_grad():
@@ -65,6 +76,17 @@ def program_chained(t: Any) -> list[Any]:
     P.register_parametrization(m, "weight", doubled(t))
     P.register_parametrization(m, "bias", doubled(t))
     return trained(t, m, t.ones(2, 4) * 0.1)
+
+
+def program_inverses(t: Any) -> list[Any]:
+    P = t.nn.utils.parametrize
+    m = layer(t)
+    P.register_parametrization(m, "weight", undone(t, lambda x: 2 * x, lambda a: a / 2))
+    found = [m.weight.detach().numpy(), m.parametrizations.weight.original.detach().numpy().copy()]
+    P.register_parametrization(m, "weight", undone(t, lambda x: x + 3, lambda a: a - 3))
+    found += [m.weight.detach().numpy(), m.parametrizations.weight.original.detach().numpy().copy()]
+    m.weight = t.ones(4, 4) * 9
+    return [*found, m.weight.detach().numpy(), m.parametrizations.weight.original.detach().numpy()]
 
 
 def program_removed(t: Any) -> list[Any]:
@@ -166,6 +188,7 @@ def test_errors(name: str) -> None:
 
 def test_literal_values() -> None:
     assert program_cached(allgrad) == [True, False]
+    assert (program_inverses(allgrad)[-1] == 3.0).all()
     np.testing.assert_allclose(program_old_weight_norm(allgrad)[0], [[1.2, 1.6], [0.0, 3.0]], rtol=1e-6)
     largest = np.linalg.svd(program_spectral_norm(allgrad)[-1], compute_uv=False)[0]
     assert largest == pytest.approx(1.0, abs=1e-3)
