@@ -201,3 +201,9 @@ def test_a_copy_keeps_its_parametrization_when_the_first_loses_it() -> None:
     other = copy.deepcopy(m)
     P.remove_parametrizations(m, "weight", leave_parametrized=False)
     np.testing.assert_array_equal(other.weight.detach().numpy(), 2 * m.weight.detach().numpy())
+
+
+def test_assigning_needs_an_inverse() -> None:
+    m = allgrad.nn.utils.parametrize.register_parametrization(layer(allgrad), "weight", doubled(allgrad))
+    with pytest.raises(RuntimeError, match="does not implement right_inverse"):
+        m.weight = allgrad.ones(4, 4)

@@ -13,7 +13,7 @@ from typing import Any
 
 from allgrad.autograd.modes import no_grad
 from allgrad.autograd.record import Variable
-from allgrad.errors import ArgumentError, DtypeError, ShapeError
+from allgrad.errors import ArgumentError, DtypeError, ShapeError, UnsupportedError
 from allgrad.nn.modules.container import ModuleDict, ModuleList
 from allgrad.nn.modules.module import Module
 from allgrad.nn.parameter import Parameter
@@ -83,6 +83,12 @@ class ParametrizationList(ModuleList):
 
     def right_inverse(self, value: Any) -> None:
         """Give the originals the values that make this ``value``, as far as the parametrizations can say."""
+        for module in self:
+            if not hasattr(module, "right_inverse"):
+                raise UnsupportedError(
+                    f"parametrization {type(module).__name__} does not implement right_inverse, so the parametrized "
+                    "tensor cannot be assigned to; give it that method, or set parametrizations.<name>.original"
+                )
         with no_grad():
             new = self._inverse(value)
             for place, x in zip(self.originals(), [new] if self.is_tensor else new, strict=True):
@@ -174,8 +180,6 @@ def register_parametrization(module: Any, tensor_name: str, parametrization: Mod
             _check_kept(parametrization(value), value, tuple(value.shape), "after registering a parametrization")
         found.append(parametrization)
         found.unsafe |= unsafe
-        if hasattr(parametrization, "right_inverse"):
-            found.right_inverse(value)
         return module
     if tensor_name not in module._parameters and tensor_name not in module._buffers:
         raise ArgumentError(
