@@ -163,3 +163,20 @@ def test_what_a_cpu_has_not_is_refused_in_words() -> None:
     ):
         with pytest.raises(RuntimeError, match=r"CPU|sparse|CUDA"):
             call()
+
+
+@pytest.mark.parametrize("where", ["cuda", "cuda:0", "mps", "xpu"])
+def test_another_device_is_never_silently_the_cpu(where: str) -> None:
+    for call in (
+        lambda: allgrad.zeros(2, device=where),
+        lambda: allgrad.tensor([1.0], device=where),
+        lambda: allgrad.randn(2, device=where),
+        lambda: allgrad.ones(1).new_zeros(2, device=where),
+        lambda: nn.Linear(2, 3, device=where),
+        lambda: nn.LSTM(2, 3, device=where),
+        lambda: allgrad.ones(1).to(where),
+        lambda: nn.Linear(1, 1).to(where),
+    ):
+        with pytest.raises(RuntimeError, match="CPU"):
+            call()
+    assert allgrad.zeros(2, device="cpu").shape == (2,)

@@ -62,3 +62,12 @@ class NoDevice:
     def get_device_name(cls, device: Any = None) -> NoReturn:
         """An error: there is none."""
         refuse(f"{cls.name} device {device!r}", "Guard the call with is_available().")
+
+
+def on_cpu(device: Any) -> None:
+    """UnsupportedError if ``device`` names an accelerator; None and the CPU pass."""
+    if device is None:
+        return
+    name = str(getattr(device, "type", device)).partition(":")[0]
+    if name not in ("cpu", "meta"):
+        refuse(f"device {device!r}", "Leave the device out, or say device='cpu'; torch.cuda.is_available() is False.")

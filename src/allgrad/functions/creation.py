@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from allgrad.absent import on_cpu
 from allgrad.autograd.record import Variable, wrap
 from allgrad.dtypes import from_np, get_default_dtype, int64, to_dtype
 from allgrad.errors import ArgumentError, DtypeError, GradientError, ShapeError
@@ -134,11 +135,13 @@ def tensor(
 
     Python floats become the default dtype, ints int64, bools bool; arrays keep theirs.
     """
+    on_cpu(device)
     return finish(_from_nested(data, dtype), requires_grad)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
     """``data`` as a Tensor, sharing memory where it is a Tensor or array of the right dtype."""
+    on_cpu(device)
     if isinstance(data, Variable):
         return data if dtype is None else data.to(to_dtype(dtype))  # type: ignore[attr-defined]
     if isinstance(data, np.ndarray) and (dtype is None or data.dtype == to_dtype(dtype).np):
@@ -153,6 +156,7 @@ def asarray(
 
     A Tensor stays on its graph unless ``requires_grad`` is False.
     """
+    on_cpu(device)
     t = as_tensor(obj, dtype)
     own = obj._a if isinstance(obj, Variable) else obj
     shared = isinstance(own, np.ndarray) and np.shares_memory(own, t._a)
@@ -183,6 +187,7 @@ def zeros(
     requires_grad: bool = False, pin_memory: bool = False, **named: Any,
 ) -> Any:  # fmt: skip
     """Zeros of shape ``size``."""
+    on_cpu(device)
     return finish(np.zeros(_size(size, named), np_dtype(dtype)), requires_grad, out)
 
 
@@ -191,6 +196,7 @@ def ones(
     requires_grad: bool = False, pin_memory: bool = False, **named: Any,
 ) -> Any:  # fmt: skip
     """Ones of shape ``size``."""
+    on_cpu(device)
     return finish(np.ones(_size(size, named), np_dtype(dtype)), requires_grad, out)
 
 
@@ -199,6 +205,7 @@ def empty(
     requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None, **named: Any,
 ) -> Any:  # fmt: skip
     """Memory of shape ``size`` with whatever is in it."""
+    on_cpu(device)
     return finish(np.empty(_size(size, named), np_dtype(dtype)), requires_grad, out)
 
 
@@ -214,6 +221,7 @@ def full(
     requires_grad: bool = False,
 ) -> Any:  # fmt: skip
     """``fill_value`` everywhere; its kind gives the dtype if none is given."""
+    on_cpu(device)
     fill_value = number(fill_value)
     if dtype is not None:
         kind = np_dtype(dtype)
@@ -243,6 +251,7 @@ def zeros_like(
     memory_format: Any = None,
 ) -> Any:  # fmt: skip
     """Zeros of the shape and dtype of ``input``."""
+    on_cpu(device)
     kind = like_dtype(input, dtype)
     return finish(np.zeros(input._a.shape, kind), requires_grad)
 
@@ -252,6 +261,7 @@ def ones_like(
     memory_format: Any = None,
 ) -> Any:  # fmt: skip
     """Ones of the shape and dtype of ``input``."""
+    on_cpu(device)
     kind = like_dtype(input, dtype)
     return finish(np.ones(input._a.shape, kind), requires_grad)
 
@@ -261,6 +271,7 @@ def empty_like(
     memory_format: Any = None,
 ) -> Any:  # fmt: skip
     """Memory of the shape and dtype of ``input`` with whatever is in it."""
+    on_cpu(device)
     kind = like_dtype(input, dtype)
     return finish(np.empty(input._a.shape, kind), requires_grad)
 
@@ -270,10 +281,12 @@ def full_like(
     requires_grad: bool = False, memory_format: Any = None,
 ) -> Any:  # fmt: skip
     """``fill_value`` in the shape and dtype of ``input``."""
+    on_cpu(device)
     kind = like_dtype(input, dtype)
     return finish(_filled(input._a.shape, number(fill_value), kind), requires_grad)
 
 
 def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """A 0-d tensor of the default dtype."""
+    on_cpu(device)
     return finish(_filled((), number(s), np_dtype(dtype)), requires_grad)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from allgrad.absent import on_cpu
 from allgrad.errors import ArgumentError, DtypeError
 from allgrad.functions.creation import finish, np_dtype, number
 
@@ -18,6 +19,7 @@ def arange(
     layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
 ) -> Any:  # fmt: skip
     """Numbers from ``start`` (0) up to but without ``end`` in steps of ``step`` (1); int64 unless one is a float."""
+    on_cpu(device)
     given = list(bounds)
     if len(given) > 3:
         raise DtypeError(f"arange() takes start, end and step, found {len(given)} arguments")
@@ -83,6 +85,7 @@ def linspace(
     device: Any = None, requires_grad: bool = False,
 ) -> Any:  # fmt: skip
     """``steps`` numbers from ``start`` to ``end``, both included."""
+    on_cpu(device)
     kind = out._a.dtype if out is not None and dtype is None else np_dtype(dtype)
     return finish(_spaced(number(start), number(end), steps, kind), requires_grad, out)
 
@@ -92,6 +95,7 @@ def logspace(
     layout: Any = None, device: Any = None, requires_grad: bool = False,
 ) -> Any:  # fmt: skip
     """``base`` to the powers ``linspace(start, end, steps)``."""
+    on_cpu(device)
     kind = out._a.dtype if out is not None and dtype is None else np_dtype(dtype)
     exponents = _spaced(number(start), number(end), steps, np.dtype(np.float64))
     return finish(np.power(float(base), exponents).astype(kind), requires_grad, out)
@@ -102,6 +106,7 @@ def eye(
     requires_grad: bool = False,
 ) -> Any:  # fmt: skip
     """Ones on the diagonal: (n, m)."""
+    on_cpu(device)
     for name, x in (("n", n), ("m", n if m is None else m)):
         if not isinstance(x, (int, np.integer)):
             raise DtypeError(f"eye(): argument {name!r} must be int, not {type(x).__name__}")

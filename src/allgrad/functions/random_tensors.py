@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from allgrad import random as streams
+from allgrad.absent import on_cpu
 from allgrad.autograd.record import Variable, apply, wrap
 from allgrad.errors import DtypeError, ShapeError
 from allgrad.functions.creation import _size, finish, like_dtype, np_dtype, shape_of
@@ -107,6 +108,7 @@ def rand(
     device: Any = None, requires_grad: bool = False, pin_memory: bool = False, **named: Any,
 ) -> Any:  # fmt: skip
     """Uniform numbers in [0, 1) of shape ``size``."""
+    on_cpu(device)
     kind = floating_only(np_dtype(dtype), "rand")
     return finish(source(generator).uniform(_size(size, named), kind), requires_grad, out)
 
@@ -116,6 +118,7 @@ def randn(
     device: Any = None, requires_grad: bool = False, pin_memory: bool = False, **named: Any,
 ) -> Any:  # fmt: skip
     """Standard normal numbers of shape ``size``."""
+    on_cpu(device)
     kind = floating_only(np_dtype(dtype), "randn")
     return finish(source(generator).normal(_size(size, named), kind), requires_grad, out)
 
@@ -125,6 +128,7 @@ def randint(
     layout: Any = None, device: Any = None, requires_grad: bool = False,
 ) -> Any:  # fmt: skip
     """Whole numbers in [low, high) of shape ``size``: ``randint(high, size)`` or ``randint(low, high, size)``."""
+    on_cpu(device)
     if size is None and isinstance(high, (tuple, list)):
         low, high, size = 0, low, high
     elif high is None:
@@ -138,6 +142,7 @@ def randperm(
     device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
 ) -> Any:  # fmt: skip
     """The numbers 0 to n - 1 in random order: -> (n,) int64."""
+    on_cpu(device)
     kind = np.dtype(np.int64) if dtype is None else np_dtype(dtype)
     return finish(source(generator).permutation(n).astype(kind), requires_grad, out)
 
@@ -147,6 +152,7 @@ def rand_like(
     requires_grad: bool = False, memory_format: Any = None,
 ) -> Any:  # fmt: skip
     """Uniform numbers in [0, 1) in the shape and dtype of ``input``."""
+    on_cpu(device)
     kind = floating_only(like_dtype(input, dtype), "rand_like")
     return finish(source(generator).uniform(input._a.shape, kind), requires_grad)
 
@@ -156,6 +162,7 @@ def randn_like(
     requires_grad: bool = False, memory_format: Any = None,
 ) -> Any:  # fmt: skip
     """Standard normal numbers in the shape and dtype of ``input``."""
+    on_cpu(device)
     kind = floating_only(like_dtype(input, dtype), "randn_like")
     return finish(source(generator).normal(input._a.shape, kind), requires_grad)
 
@@ -165,6 +172,7 @@ def randint_like(
     device: Any = None, requires_grad: bool = False, memory_format: Any = None,
 ) -> Any:  # fmt: skip
     """Whole numbers in [low, high), or [0, low), in the shape and dtype of ``input``."""
+    on_cpu(device)
     if high is None:
         low, high = 0, low
     kind = like_dtype(input, dtype)
@@ -176,6 +184,7 @@ def normal(
     layout: Any = None, device: Any = None, requires_grad: bool = False,
 ) -> Any:  # fmt: skip
     """Normal numbers with ``mean`` and ``std``: numbers with a ``size``, or one or two Tensors that give the shape."""
+    on_cpu(device)
     if isinstance(mean, Variable) or isinstance(std, Variable):
         if size is not None:
             raise DtypeError("normal(): a size goes with numbers; Tensors bring their own")

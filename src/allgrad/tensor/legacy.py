@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from allgrad.absent import on_cpu
 from allgrad.autograd.record import Variable, wrap
 from allgrad.dtypes import bool_ as bool_dtype
 from allgrad.dtypes import dtype as Dtype
@@ -25,26 +26,31 @@ class LegacyMethods(Variable):
         self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any
     ) -> Any:
         """Zeros of shape ``size`` in the dtype of this Tensor."""
+        on_cpu(device)
         return finish(np.zeros(shape_of(size), self._kind(dtype)), requires_grad)
 
     def new_ones(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any) -> Any:
         """Ones of shape ``size`` in the dtype of this Tensor."""
+        on_cpu(device)
         return finish(np.ones(shape_of(size), self._kind(dtype)), requires_grad)
 
     def new_empty(
         self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any
     ) -> Any:
         """Memory of shape ``size`` in the dtype of this Tensor."""
+        on_cpu(device)
         return finish(np.empty(shape_of(size), self._kind(dtype)), requires_grad)
 
     def new_full(
         self, size: Any, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
     ) -> Any:
         """``fill_value`` in shape ``size`` and the dtype of this Tensor."""
+        on_cpu(device)
         return finish(np.full(shape_of((size,)), fill_value, self._kind(dtype)), requires_grad)
 
     def new_tensor(self, data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
         """A new leaf with a copy of ``data`` in the dtype of this Tensor."""
+        on_cpu(device)
         made = tensor(data)
         return finish(made._a.astype(self._kind(dtype)), requires_grad)
 
@@ -56,10 +62,12 @@ class LegacyMethods(Variable):
 
     def pin_memory(self, device: Any = None) -> Any:
         """Itself: no device copies from it."""
+        on_cpu(device)
         return self
 
     def is_pinned(self, device: Any = None) -> bool:
         """False."""
+        on_cpu(device)
         return False
 
     def share_memory_(self) -> Any:

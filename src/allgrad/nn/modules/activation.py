@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from allgrad.absent import on_cpu
 from allgrad.functions.creation import full
 from allgrad.nn import functional as F
 from allgrad.nn.modules.module import Module
@@ -138,6 +139,7 @@ class PReLU(Module):
     """LeakyReLU with learned slopes: one, or one per channel."""
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None) -> None:
+        on_cpu(device)
         super().__init__()
         self.num_parameters = num_parameters
         self.init = init

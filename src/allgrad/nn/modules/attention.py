@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from allgrad.absent import on_cpu
 from allgrad.errors import ArgumentError
 from allgrad.functions.creation import empty
 from allgrad.nn import functional as F
@@ -28,6 +29,7 @@ class MultiheadAttention(Module):
         add_zero_attn: bool = False, kdim: int | None = None, vdim: int | None = None, batch_first: bool = False,
         device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
+        on_cpu(device)
         if embed_dim <= 0 or num_heads <= 0:
             raise ArgumentError(
                 f"embed_dim and num_heads must be greater than 0, got embed_dim={embed_dim} and num_heads={num_heads} instead"

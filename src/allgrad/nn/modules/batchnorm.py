@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from allgrad.absent import on_cpu
 from allgrad.dtypes import int64
 from allgrad.errors import ArgumentError
 from allgrad.functions.creation import empty, ones, tensor, zeros
@@ -23,6 +24,7 @@ class _NormBase(Module):
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
         track_running_stats: bool = True, device: Any = None, dtype: Any = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
+        on_cpu(device)
         super().__init__()
         self.num_features = num_features
         self.eps = eps

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from allgrad.absent import on_cpu
 from allgrad.functions.creation import ones, zeros
 from allgrad.nn.modules.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, _NormBase
 from allgrad.nn.modules.conv import (
@@ -63,6 +64,7 @@ class _LazyConv(_LazyConvNd, _Conv):
         self, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
         bias: bool = True, padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
+        on_cpu(device)
         super().__init__(0, 0, kernel_size, stride, padding, dilation, groups, False, padding_mode)
         self._wait(out_channels, bias, dtype)
 
@@ -73,6 +75,7 @@ class _LazyConvTranspose(_LazyConvNd, _ConvTranspose):
         groups: int = 1, bias: bool = True, dilation: Any = 1, padding_mode: str = "zeros", device: Any = None,
         dtype: Any = None,
     ) -> None:  # fmt: skip
+        on_cpu(device)
         super().__init__(0, 0, kernel_size, stride, padding, output_padding, groups, False, dilation, padding_mode)
         self._wait(out_channels, bias, dtype)
 
@@ -125,6 +128,7 @@ class _LazyBatchNorm(_NormBase):
         self, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True, track_running_stats: bool = True,
         device: Any = None, dtype: Any = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
+        on_cpu(device)
         super().__init__(0, eps, momentum, False, track_running_stats, dtype=dtype)
         self.affine, self._dtype = affine, dtype
         self.weight = UninitializedParameter(dtype=dtype) if affine else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from allgrad.absent import on_cpu
 from allgrad.functions.creation import empty
 from allgrad.nn import functional as F
 from allgrad.nn import init
@@ -31,6 +32,7 @@ class Linear(Module):
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
     ) -> None:
+        on_cpu(device)
         super().__init__()
         self.in_features = in_features
         self.out_features = out_features
@@ -59,6 +61,7 @@ class LazyLinear(Linear):
     weight: Any
 
     def __init__(self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
+        on_cpu(device)
         super().__init__(0, 0, False)
         self.out_features = out_features
         self.weight = UninitializedParameter()
@@ -87,6 +90,7 @@ class Bilinear(Module):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
+        on_cpu(device)
         super().__init__()
         self.in1_features, self.in2_features, self.out_features = in1_features, in2_features, out_features
         self.weight = Parameter(empty(out_features, in1_features, in2_features, dtype=dtype))

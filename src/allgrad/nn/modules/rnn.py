@@ -6,6 +6,7 @@ import math
 import warnings
 from typing import Any
 
+from allgrad.absent import on_cpu
 from allgrad.autograd.record import apply
 from allgrad.context import ctx
 from allgrad.errors import ArgumentError, ShapeError
@@ -32,6 +33,7 @@ class RNNBase(Module):
         self, mode: str, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
         dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0, device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
+        on_cpu(device)
         super().__init__()
         if not 0 <= dropout <= 1 or isinstance(dropout, bool):
             raise ArgumentError(
@@ -254,6 +256,7 @@ class RNNCellBase(Module):
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None
     ) -> None:
+        on_cpu(device)
         super().__init__()
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         rows = self.gates * hidden_size

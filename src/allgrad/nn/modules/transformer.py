@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from allgrad.absent import on_cpu
 from allgrad.autograd.record import wrap
 from allgrad.dtypes import get_default_dtype, to_dtype
 from allgrad.errors import ArgumentError, ShapeError
@@ -56,6 +57,7 @@ class TransformerEncoderLayer(Module):
         layer_norm_eps: float = 1e-5, batch_first: bool = False, norm_first: bool = False, bias: bool = True,
         device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
+        on_cpu(device)
         super().__init__()
         self.self_attn = MultiheadAttention(
             d_model, nhead, dropout=dropout, bias=bias, batch_first=batch_first, dtype=dtype
@@ -102,6 +104,7 @@ class TransformerDecoderLayer(Module):
         layer_norm_eps: float = 1e-5, batch_first: bool = False, norm_first: bool = False, bias: bool = True,
         device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
+        on_cpu(device)
         super().__init__()
         shared: dict[str, Any] = {"dropout": dropout, "bias": bias, "batch_first": batch_first, "dtype": dtype}
         self.self_attn = MultiheadAttention(d_model, nhead, **shared)
@@ -209,6 +212,7 @@ class Transformer(Module):
         custom_decoder: Any = None, layer_norm_eps: float = 1e-5, batch_first: bool = False, norm_first: bool = False,
         bias: bool = True, device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
+        on_cpu(device)
         super().__init__()
         settings: dict[str, Any] = {
             "dim_feedforward": dim_feedforward,
@@ -261,4 +265,5 @@ class Transformer(Module):
     @staticmethod
     def generate_square_subsequent_mask(sz: int, device: Any = None, dtype: Any = None) -> Any:
         """-inf above the diagonal, else 0: (sz, sz)."""
+        on_cpu(device)
         return causal_mask(sz, dtype)
