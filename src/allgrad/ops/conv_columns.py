@@ -113,7 +113,7 @@ class Columns:
             shift = taps.start[-1] + tap[-1] * taps.dilation[-1] if tap else 0
             for phase, row in enumerate(rows):
                 both = [row, *spans]
-                to = (slice(None), slice(None), *tap, phase, *(s[0] for s in both))
+                to: tuple[Any, ...] = (slice(None), slice(None), *tap, phase, *(s[0] for s in both))
                 origin = (slice(None), slice(None), *(s[1] for s in both))
                 if whole_rows and 0 < abs(shift) < taps.size[-1] and to[-2].start < to[-2].stop:
                     yield self._shifted(to, origin, shift)
