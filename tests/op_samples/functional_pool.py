@@ -115,7 +115,9 @@ for size, g, out in POOLS:
         Sample(
             (R(*y.shape), choice),
             {**g, "size": size},
-            lambda v, choice, *, size, **g: adjoint(lambda x: pick_reference(x, choice, **g), v, (*v.shape[:2], *size)),
+            lambda v, choice, *, size, **g: adjoint(
+                lambda image: pick_reference(image, choice, **g), v, (*v.shape[:2], *size)
+            ),
             wrt=(0,),
         )
     )
