@@ -128,6 +128,8 @@ def convolutions(t: Table) -> None:
         t.add("pad", lambda t: (t.R(2, 3, 4, 5), (1, 2, 2, 3)), mode=mode)
         t.add("pad", lambda t: (t.R(2, 3, 5), (-1, 2)), mode=mode)
         t.add("pad", lambda t: (t.R(2, 3, 4, 3, 4), (1, 0, 2, 1, 0, 2)), mode=mode)
+        if mode != "circular":
+            t.add("pad", lambda t: (t.R(2, 3, 4), (-3, 2)), mode=mode)
 
 
 def pooling(t: Table) -> None:
@@ -183,6 +185,11 @@ def resampling(t: Table) -> None:
         for mode in (linear,) + (("bicubic",) if d == 2 else ()):
             t.add("interpolate", lambda t, s=shape: (t.R(2, 3, *s),), size=sizes[d], mode=mode, align_corners=True)
             t.add("interpolate", lambda t, s=shape: (t.R(2, 3, *s),), scale_factor=1.7, mode=mode, align_corners=True)
+    # axes that keep or double their length by a factor that is not quite 1 or 2
+    t.add("interpolate", lambda t: (t.R(2, 3, 2, 4),), scale_factor=(2.4, 1.2), mode="nearest")
+    t.add("interpolate", lambda t: (t.R(2, 3, 2, 4),), scale_factor=(2.4, 1.2), mode="nearest-exact")
+    t.add("interpolate", lambda t: (t.R(2, 3, 2, 4),), scale_factor=(2.4, 1.2), mode="bilinear")
+    t.add("interpolate", lambda t: (t.R(2, 3, 3, 2, 2),), scale_factor=(2.3, 0.7, 1.2), mode="trilinear")
     for mode in ("bilinear", "bicubic"):
         for size in ((3, 11), (9, 2)):
             t.add("interpolate", lambda t: (t.R(2, 3, 7, 8),), size=size, mode=mode, antialias=True)
@@ -256,6 +263,8 @@ def class_losses(t: Table) -> None:
     t.add("ctc_loss", lambda t: (t.R(3, 2, 5), np.array([[1, 1, 1], [2, 3, 4]]), (3, 3), (3, 3)), second=False, zero_infinity=True)  # fmt: skip
     t.add("ctc_loss", lambda t: (t.R(7, 5), np.array([1, 2, 2]), np.array([7]), np.array([3])), second=False)
     t.add("cross_entropy", lambda t: (t.R(5), np.array(2)))
+    t.add("cross_entropy", lambda t: (t.R(3, 5), np.full(3, -100)), second=False)
+    t.add("nll_loss", lambda t: (t.R(3, 5), np.full(3, -100)), second=False)
     t.add("cross_entropy", lambda t: (t.R(5), t.P(1, 5)[0]))
     t.add("cross_entropy", lambda t: (t.R(0, 5), t.N(5, 0)), reduction="sum")
     t.add("cross_entropy", lambda t: (t.R(3, 5) * 1000, t.N(5, 3)))

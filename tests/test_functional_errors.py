@@ -73,6 +73,7 @@ WRONG: list[tuple[str, tuple[Any, ...], dict[str, Any], type[Exception], str]] =
     ("batch_norm", (f(4, 3), f(2), f(3)), {"training": True}, RuntimeError, "running_mean should contain 3 elements not 2"),
     ("layer_norm", (f(4, 3), (4,)), {}, RuntimeError, "Given normalized_shape=[4], expected input with shape [*, 4]"),
     ("group_norm", (f(4, 5), 2), {}, RuntimeError, "divisible by num_groups"),
+    ("group_norm", (f(1, 2, 1), 2), {}, ValueError, "Expected more than 1 value per channel when training"),
     ("instance_norm", (f(4, 5, 1),), {}, ValueError, "Expected more than 1 spatial element"),
     ("dropout", (f(3), 1.5), {}, ValueError, "dropout probability has to be between 0 and 1, but got 1.5"),
     ("dropout2d", (f(3, 2, 2, 2), -0.5), {}, ValueError, "dropout probability"),

@@ -153,7 +153,7 @@ def _cross_entropy(
     safe, own, every, count = _shares(x.shape, dtype, target, weight, ignore_index, smoothing)
     p = _softmax(x, out[1])
     if reduction == "mean":
-        g = g * (1 / count if count else float("nan"))
+        g = g * (1 / count if count else 0.0)  # the mean over nothing is nan, its gradient zero, as in PyTorch
     if recorded or every is not None or (g_lse != 0).any():
         share = put_columns(own, safe, columns=x.shape[1])
         if every is not None:

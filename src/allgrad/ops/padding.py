@@ -69,6 +69,8 @@ def pad_repeat_grad(y: Array, *, pads: Pairs, mode: str) -> Array:
         rows = np.moveaxis(y, axis, 0)
         at = sources(n, before, after, mode)
         low, high = max(0, before), max(0, before) + n + min(0, before) + min(0, after)
+        low = min(low, len(at))
+        high = max(low, high)  # nothing of the input itself may be left
         total = np.zeros((n, *rows.shape[1:]), y.dtype)
         total[at[low:high]] = rows[low:high]
         for k in (*range(low), *range(high, len(at))):

@@ -5,6 +5,7 @@ Both kinds are linear, so each comes with its adjoint and the two are each other
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -95,9 +96,11 @@ def bins(n: int, out: int) -> tuple[Array, Array]:
 def adaptive_avg(x: Array, *, out_size: Ints) -> Array:
     """The mean over ``out_size`` windows that cover the input as evenly as whole numbers allow."""
     given, d = x, len(out_size)
+    if 0 in out_size:
+        return np.zeros((*x.shape[:-d], *out_size), x.dtype)
     if all(out == 1 for out in out_size) and x.dtype.itemsize >= 4:
         # One mean per plane, as a product: NumPy's sum over short rows takes ten times as long.
-        rows = x.reshape(*x.shape[:-d], -1)
+        rows = x.reshape(*x.shape[:-d], math.prod(x.shape[-d:]))
         n = rows.shape[-1]
         return (rows @ np.full(n, 1 / n, x.dtype)).reshape(*x.shape[:-d], *out_size)
     for axis, out in zip(range(-d, 0), out_size):
@@ -121,6 +124,8 @@ def adaptive_avg_grad(x: Array, *, size: Ints) -> Array:
     """The adjoint of ``adaptive_avg``: each element spread evenly over its window."""
     given, d = x, len(size)
     out_size = x.shape[-d:]
+    if 0 in out_size:
+        return np.zeros((*x.shape[:-d], *size), x.dtype)
     for axis, n, out in zip(range(-d, 0), size, out_size):
         if n == out:
             continue

@@ -18,8 +18,9 @@ Ints = tuple[int, ...]
 def pool_pick(x: Array, index: Array, *, spatial: int) -> Array:
     """Elements of the last ``spatial`` axes by their flat index: (..., *in), (..., *out) -> (..., *out)."""
     lead = x.shape[: x.ndim - spatial]
-    flat = index.reshape(*lead, -1)
-    return np.take_along_axis(x.reshape(*lead, -1), flat, axis=-1).reshape(index.shape)
+    flat = index.reshape(*lead, math.prod(index.shape[len(lead) :]))
+    rows = x.reshape(*lead, math.prod(x.shape[len(lead) :]))
+    return np.take_along_axis(rows, flat, axis=-1).reshape(index.shape)
 
 
 @op
@@ -28,7 +29,7 @@ def pool_put(y: Array, index: Array, *, size: Ints) -> Array:
     lead = y.shape[: y.ndim - len(size)]
     n = math.prod(size)
     rows = math.prod(lead)
-    flat = index.reshape(rows, -1) + np.arange(rows)[:, None] * n
+    flat = index.reshape(rows, math.prod(y.shape[len(lead) :])) + np.arange(rows)[:, None] * n
     total = np.bincount(flat.reshape(-1), y.reshape(-1), rows * n) if y.size else np.zeros(rows * n)
     return total.astype(y.dtype).reshape(*lead, *size)
 
@@ -42,7 +43,8 @@ def max_unpool(y: Array, index: Array, *, size: Ints) -> Array:
     """Zeros with each element at its index, the last one where indices repeat: (..., *in) -> (..., *size)."""
     lead = y.shape[: y.ndim - len(size)]
     x = np.zeros((*lead, math.prod(size)), y.dtype)
-    np.put_along_axis(x, index.reshape(*lead, -1), y.reshape(*lead, -1), axis=-1)
+    flat = (*lead, math.prod(y.shape[len(lead) :]))
+    np.put_along_axis(x, index.reshape(flat), y.reshape(flat), axis=-1)
     return x.reshape(*lead, *size)
 
 
@@ -67,7 +69,7 @@ def adaptive_max_indices(x: Array, *, out_size: Ints) -> Array:
         shape[axis], shape[d + axis] = place.shape
         flat = flat * n + place.reshape(shape)
     flat = flat.reshape(math.prod(out_size), -1)
-    seen = x.reshape(*lead, -1)[..., flat]
+    seen = x.reshape(*lead, math.prod(size))[..., flat]
     best = np.argmax(seen, axis=-1)
     if x.dtype.kind not in "iub":
         nan = np.isnan(seen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -144,4 +145,6 @@ def nll_loss(
         return shaped(loss, target._a.shape)
     if reduction == "sum":
         return loss.sum()
-    return loss.sum() / float(share.sum(dtype=np.float64))
+    count = float(share.sum(dtype=np.float64))
+    # The mean over nothing is nan; its gradient is zero, as in PyTorch.
+    return loss.sum() / count if count else loss.sum() + math.nan

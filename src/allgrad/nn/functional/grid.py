@@ -12,6 +12,7 @@ import numpy as np
 from allgrad.autograd.record import apply
 from allgrad.errors import ArgumentError, DtypeError, ShapeError
 from allgrad.nn.functional.arguments import floating, shaped, tensor
+from allgrad.ops.arithmetic import gate
 from allgrad.ops.matmul import matmul
 from allgrad.ops.resample_grid import grid_gather
 from allgrad.ops.shape import slice_, transpose
@@ -106,6 +107,8 @@ def grid_sample(
             if weight is not None:
                 part = part * shaped(weight, (n, 1, -1))
         total = part if total is None else total + part
+    if mode == "nearest":  # constant in the grid: its gradient is zero, not absent
+        total = total + shaped(apply(gate, (places[0], np.zeros(places[0].shape, bool)), {}), (n, 1, -1))
     return shaped(total, (n, c, *out))
 
 

@@ -163,6 +163,8 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
             f"Expected number of channels in input to be divisible by num_groups, but got input of shape {list(found)} "
             f"and num_groups={num_groups}"
         )
+    if found[0] * (found[1] // num_groups) * math.prod(found[2:]) == 1:
+        raise ShapeError(f"Expected more than 1 value per channel when training, got input size {list(found)}")
     for what, v in (("weight", weight), ("bias", bias)):
         if v is not None and v._a.shape != (found[1],):
             raise ShapeError(

@@ -56,6 +56,6 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
                 f"Padding value causes wrapping around more than once: padding ({a}, {b}) at dimension {axis} of input "
                 f"{list(shape)}"
             )
-        if n + a + b <= 0 or n == 0:
+        if n + a + b <= 0 or n == 0 or (mode == "circular" and n + min(0, a) + min(0, b) <= 0):
             raise ShapeError(f"{mode} padding ({a}, {b}) of dimension {axis} leaves nothing of input {list(shape)}")
     return apply(ops.pad_repeat, (x,), {"pads": pairs, "mode": mode})

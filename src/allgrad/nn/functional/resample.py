@@ -74,19 +74,19 @@ def interpolate(
         given = [float(f) for f in _per_axis(scale_factor, d, "scale_factor")]
         sizes = [math.floor(n * f) for n, f in zip(lengths, given)]
         factors = [None] * d if recompute_scale_factor else list(given)
+    if mode == "area":
+        return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[d - 1](x, sizes)
     if any(n <= 0 for n in sizes) or 0 in x._a.shape[1:]:
         raise ShapeError(
             "Input and output sizes should be greater than 0, but got input (H: "
             f"{list(lengths)}) output {sizes} for input {list(x._a.shape)}"
         )
-    if mode == "area":
-        return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[d - 1](x, sizes)
     if not is_floating(x) and not (mode.startswith("nearest") and type_name(x) == "Byte"):
         raise DtypeError(
             f'"compute_indices_weights_{mode}" not implemented for {type_name(x)!r}; convert with x.float()'
         )
     tables = tuple(
-        _table(mode, n, out, f, bool(align_corners), antialias, x._a.dtype)
+        _table(d, mode, n, out, f, bool(align_corners), antialias, x._a.dtype)
         for n, out, f in zip(lengths, sizes, factors)
     )
     return apply(ops.resample, (x,), {"tables": tables, "size": tuple(lengths)})
@@ -100,15 +100,22 @@ def _whole(n: Any) -> int:
     return int(n)
 
 
-def _table(mode: str, n: int, out: int, factor: float | None, align_corners: bool, antialias: bool, dtype: Any) -> Any:
+def _table(
+    d: int, mode: str, n: int, out: int, factor: float | None, align_corners: bool, antialias: bool, dtype: Any
+) -> Any:
     scale = 1 / factor if factor is not None and factor > 0 else n / out
     if mode in ("nearest", "nearest-exact"):
-        if n == out and factor is None:
+        # PyTorch's images (not its sequences and volumes) go by the sizes where these are equal or doubled.
+        image = mode == "nearest" and d == 2
+        if n == out and (factor is None or image):
             return None
+        if image and out == 2 * n:
+            scale = 0.5
         return ops.nearest(n, out, scale, centre=mode == "nearest-exact", dtype=dtype)
     if align_corners:
         scale = (n - 1) / (out - 1) if out > 1 else 0.0
-    if n == out and (align_corners or scale == 1):
+    # Linear modes leave an axis of unchanged length alone, whatever scale was asked for; so does PyTorch.
+    if n == out and (align_corners or scale == 1 or (mode != "bicubic" and not antialias)):
         return None
     if antialias:
         return ops.smoothed(n, out, scale, cubic=mode == "bicubic")
