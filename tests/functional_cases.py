@@ -1,78 +1,12 @@
 # ruff: noqa: E501
-"""The table of calls by which ``nn.functional`` is compared with PyTorch: name, arguments, settings.
-
-Arrays of float64 are differentiated; everything else is passed as it is.  Each case draws its numbers from a seed
-of its own, so that stored references stay valid when cases are added.
-"""
+"""The cases of ``nn.functional`` but for the losses, and the whole table."""
 
 from __future__ import annotations
 
-import zlib
-from dataclasses import dataclass, field
-from typing import Any
-
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Case:
-    """One call.  ``second`` says whether PyTorch has the second derivative to compare with.
-
-    ``tolerance`` is wider where PyTorch itself rounds to single precision on the way.
-    """
-
-    name: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any] = field(default_factory=dict)
-    second: bool = True
-    label: str = ""
-    tolerance: float = 1e-9
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """A floating array that is not differentiated."""
-
-    array: Any
-
-
-class Table:
-    """Cases under construction: ``R(...)`` draws normals, ``N(...)`` whole numbers, ``U(...)`` uniform numbers."""
-
-    def __init__(self) -> None:
-        self.cases: list[Case] = []
-        self.rng = np.random.default_rng(0)
-        self.seed("")
-
-    def seed(self, label: str) -> None:
-        self.rng = np.random.default_rng(zlib.crc32(label.encode()))
-
-    def add(self, name: str, make: Any, second: bool = True, tolerance: float = 1e-9, **kwargs: Any) -> None:
-        """One case: ``make(self)`` gives the positional arguments."""
-        label = f"{len([c for c in self.cases if c.name == name])}"
-        self.seed(f"{name} {label}")
-        args = make(self)
-        kwargs = {k: v(self) if callable(v) and not isinstance(v, type) else v for k, v in kwargs.items()}
-        self.cases.append(
-            Case(name, args if isinstance(args, tuple) else (args,), kwargs, second, f"{name}-{label}", tolerance)
-        )
-
-    def R(self, *shape: int) -> Any:
-        return self.rng.standard_normal(shape)
-
-    def U(self, *shape: int, low: float = 0.05, high: float = 0.95) -> Any:
-        return self.rng.uniform(low, high, shape)
-
-    def N(self, high: int, *shape: int) -> Any:
-        return self.rng.integers(0, high, shape)
-
-    def P(self, *shape: int) -> Any:
-        p = self.rng.uniform(0.1, 1, shape)
-        return p / p.sum(1, keepdims=True)
-
-    def S(self, *shape: int) -> Any:
-        """-1.0 or 1.0, as integers so that they are not differentiated."""
-        return self.rng.integers(0, 2, shape) * 2 - 1
+from functional_cases_losses import class_losses, element_losses
+from functional_table import Case, Fixed, Table
 
 
 def convolutions(t: Table) -> None:
@@ -231,89 +165,6 @@ def normalization(t: Table) -> None:
         t.add("normalize", lambda t: (t.R(3, 4, 2),), p=p)
     t.add("normalize", lambda t: (t.R(3, 4),), dim=0)
     t.add("normalize", lambda t: (t.R(3, 4),), dim=(0, 1), second=False)
-
-
-def class_losses(t: Table) -> None:
-    for reduction in ("mean", "sum", "none"):
-        for smoothing in (0.0, 0.2):
-            # weights, labels that do not count, more dimensions, probabilities
-            t.add("cross_entropy", lambda t: (t.R(7, 5), t.N(5, 7)), reduction=reduction, label_smoothing=smoothing)
-            t.add("cross_entropy", lambda t: (t.R(7, 5), t.N(5, 7)), reduction=reduction, label_smoothing=smoothing, ignore_index=2)  # fmt: skip
-            t.add("cross_entropy", lambda t: (t.R(7, 5), t.N(5, 7), Fixed(t.U(5))), reduction=reduction, label_smoothing=smoothing, ignore_index=2)  # fmt: skip
-            t.add("cross_entropy", lambda t: (t.R(7, 5), t.P(7, 5), Fixed(t.U(5))), reduction=reduction, label_smoothing=smoothing)  # fmt: skip
-            t.add("cross_entropy", lambda t: (t.R(7, 5), np.array([0, 1, -100, 4, 2, -100, 3])), reduction=reduction, label_smoothing=smoothing)  # fmt: skip
-            t.add("cross_entropy", lambda t: (t.R(4, 5, 2, 3), t.N(5, 4, 2, 3)), reduction=reduction, label_smoothing=smoothing)  # fmt: skip
-            t.add("cross_entropy", lambda t: (t.R(7, 5), t.P(7, 5)), reduction=reduction, label_smoothing=smoothing)
-            t.add("cross_entropy", lambda t: (t.R(4, 5, 3), t.P(4, 5, 3)), reduction=reduction, label_smoothing=smoothing)  # fmt: skip
-        t.add("nll_loss", lambda t: (t.R(7, 5), t.N(5, 7)), reduction=reduction)
-        t.add("nll_loss", lambda t: (t.R(7, 5, 3), t.N(5, 7, 3)), reduction=reduction, ignore_index=2)
-        t.add("nll_loss", lambda t: (t.R(7, 5, 3), t.N(5, 7, 3), Fixed(t.U(5))), reduction=reduction)
-        t.add("nll_loss", lambda t: (t.R(7, 5, 3, 2), t.N(5, 7, 3, 2)), reduction=reduction)
-        t.add("multi_margin_loss", lambda t: (t.R(7, 5), t.N(5, 7)), second=False, reduction=reduction)
-        t.add("multi_margin_loss", lambda t: (t.R(7, 5), t.N(5, 7)), second=False, reduction=reduction, p=2, margin=0.5)
-        t.add("multi_margin_loss", lambda t: (t.R(7, 5), t.N(5, 7), 1, 1.0, Fixed(t.U(5))), second=False, reduction=reduction)  # fmt: skip
-        t.add("multilabel_margin_loss", lambda t: (t.R(3, 4), np.array([[3, 0, -1, 1], [-1, 2, 1, 0], [0, 1, 2, 3]])), second=False, reduction=reduction)  # fmt: skip
-        t.add("multilabel_soft_margin_loss", lambda t: (t.R(3, 4), t.N(2, 3, 4)), reduction=reduction)
-        for zero in (False, True):
-            ctc = {"reduction": reduction, "zero_infinity": zero, "second": False}
-            t.add(
-                "ctc_loss", lambda t: (t.R(7, 3, 5), 1 + t.N(4, 3, 4), np.array([7, 5, 6]), np.array([3, 0, 2])), **ctc
-            )
-            t.add("ctc_loss", lambda t: (t.R(7, 3, 5), np.array([1, 1, 2, 3, 3]), (7, 7, 6), (2, 1, 2)), blank=4, **ctc)
-    t.add("ctc_loss", lambda t: (t.R(3, 2, 5), np.array([[1, 1, 1], [2, 3, 4]]), (3, 3), (3, 3)), second=False, zero_infinity=True)  # fmt: skip
-    t.add("ctc_loss", lambda t: (t.R(7, 5), np.array([1, 2, 2]), np.array([7]), np.array([3])), second=False)
-    t.add("cross_entropy", lambda t: (t.R(5), np.array(2)))
-    t.add("cross_entropy", lambda t: (t.R(3, 5), np.full(3, -100)), second=False)
-    t.add("nll_loss", lambda t: (t.R(3, 5), np.full(3, -100)), second=False)
-    t.add("cross_entropy", lambda t: (t.R(5), t.P(1, 5)[0]))
-    t.add("cross_entropy", lambda t: (t.R(0, 5), t.N(5, 0)), reduction="sum")
-    t.add("cross_entropy", lambda t: (t.R(3, 5) * 1000, t.N(5, 3)))
-    t.add("nll_loss", lambda t: (t.R(5), np.array(2)))
-    t.add("multi_margin_loss", lambda t: (t.R(5), np.array([2])), second=False)
-    t.add("multilabel_margin_loss", lambda t: (t.R(4), np.array([3, 0, -1, 1])), second=False)
-
-
-def element_losses(t: Table) -> None:
-    for reduction in ("mean", "sum", "none"):
-        t.add("mse_loss", lambda t: (t.R(7, 5), t.R(7, 5)), reduction=reduction)
-        t.add("mse_loss", lambda t: (t.R(7, 1), t.R(5)), reduction=reduction)
-        t.add("l1_loss", lambda t: (t.R(7, 5), t.R(7, 5)), reduction=reduction)
-        t.add("smooth_l1_loss", lambda t: (t.R(7, 5), t.R(7, 5)), reduction=reduction)
-        t.add("smooth_l1_loss", lambda t: (t.R(7, 5), t.R(7, 5)), reduction=reduction, beta=0.3)
-        t.add("smooth_l1_loss", lambda t: (t.R(7, 5), t.R(7, 5)), reduction=reduction, beta=0.0)
-        t.add("huber_loss", lambda t: (t.R(7, 5), t.R(7, 5)), reduction=reduction)
-        t.add("huber_loss", lambda t: (t.R(7, 5), t.R(7, 5)), reduction=reduction, delta=0.4)
-        t.add("binary_cross_entropy", lambda t: (t.U(7, 5), t.U(7, 5)), reduction=reduction)
-        t.add("binary_cross_entropy", lambda t: (t.U(7, 5), t.U(7, 5), Fixed(t.U(7, 5))), reduction=reduction)
-        t.add("binary_cross_entropy_with_logits", lambda t: (t.R(7, 5) * 3, t.U(7, 5)), reduction=reduction)
-        t.add("binary_cross_entropy_with_logits", lambda t: (t.R(7, 5), t.U(7, 5)), reduction=reduction, pos_weight=lambda t: Fixed(t.U(5) * 3))  # fmt: skip
-        t.add("binary_cross_entropy_with_logits", lambda t: (t.R(7, 5), t.U(7, 5), Fixed(t.U(7, 1))), reduction=reduction)  # fmt: skip
-        for log_target in (False, True):
-            t.add("kl_div", lambda t: (np.log(t.P(4, 5)), t.P(4, 5)), reduction=reduction, log_target=log_target)
-        for full in (False, True):
-            t.add(
-                "poisson_nll_loss",
-                lambda t: (t.R(4, 5), Fixed(t.N(6, 4, 5).astype(float))),
-                reduction=reduction,
-                full=full,
-            )
-            t.add("poisson_nll_loss", lambda t: (t.U(4, 5), Fixed(t.N(6, 4, 5).astype(float))), reduction=reduction, full=full, log_input=False)  # fmt: skip
-            t.add("gaussian_nll_loss", lambda t: (t.R(4, 5), t.R(4, 5), t.U(4, 5)), reduction=reduction, full=full)
-        t.add("gaussian_nll_loss", lambda t: (t.R(4, 5), t.R(4, 5), t.U(4)), reduction=reduction, eps=0.5)
-        t.add("gaussian_nll_loss", lambda t: (t.R(4, 5), t.R(4, 5), t.U(4, 1)), reduction=reduction)
-        t.add("gaussian_nll_loss", lambda t: (t.R(4, 5), t.R(4, 5), 0.7), reduction=reduction)
-        t.add("soft_margin_loss", lambda t: (t.R(4, 5), t.S(4, 5)), reduction=reduction)
-        t.add("hinge_embedding_loss", lambda t: (t.R(4, 5), t.S(4, 5)), reduction=reduction, margin=0.7)
-        t.add("margin_ranking_loss", lambda t: (t.R(4), t.R(4), t.S(4)), reduction=reduction, margin=0.3)
-        t.add("cosine_embedding_loss", lambda t: (t.R(4, 5), t.R(4, 5), t.S(4)), reduction=reduction, margin=0.1)
-        t.add("triplet_margin_loss", lambda t: (t.R(4, 5), t.R(4, 5), t.R(4, 5)), reduction=reduction)
-        t.add("triplet_margin_loss", lambda t: (t.R(4, 5), t.R(4, 5), t.R(4, 5)), reduction=reduction, p=1, swap=True)
-        t.add("triplet_margin_with_distance_loss", lambda t: (t.R(4, 5), t.R(4, 5), t.R(4, 5)), reduction=reduction, swap=True)  # fmt: skip
-    t.add("kl_div", lambda t: (np.log(t.P(4, 5)), t.P(4, 5)), reduction="batchmean")
-    t.add("cosine_embedding_loss", lambda t: (t.R(5), t.R(5), np.array(1)))
-    for legacy in ({"size_average": False}, {"reduce": False}, {"size_average": True, "reduce": True}):
-        t.add("mse_loss", lambda t: (t.R(4, 5), t.R(4, 5)), **legacy)
-        t.add("nll_loss", lambda t: (t.R(7, 5), t.N(5, 7)), **legacy)
 
 
 def distances(t: Table) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 import allgrad
 import allgrad.nn.functional as F
-from functional_cases import Case, Fixed, all_cases
+from functional_cases import all_cases
+from functional_table import Case, Fixed
 
 torch = pytest.importorskip("torch")
 
