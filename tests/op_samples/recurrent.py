@@ -55,7 +55,9 @@ def _gru(gates: Array, h0: Array, weight: Array, bias: Array, *, sizes: Any = No
     return _walk(step, gates, (h0,), sizes, reverse)
 
 
-def _rnn(gates: Array, h0: Array, weight: Array, *, kind: str = "tanh", sizes: Any = None, reverse: bool = False) -> Any:
+def _rnn(
+    gates: Array, h0: Array, weight: Array, *, kind: str = "tanh", sizes: Any = None, reverse: bool = False
+) -> Any:
     bend = np.tanh if kind == "tanh" else lambda a: np.maximum(a, 0)
     return _walk(lambda x, h: (bend(x + weight @ h),), gates, (h0,), sizes, reverse)
 
@@ -65,12 +67,18 @@ _WAYS: list[dict[str, Any]] = [{}, {"reverse": True}, {"sizes": SIZES}, {"sizes"
 SAMPLES: dict[str, list[Sample]] = {
     "lstm": [
         Sample(
-            (_draw(STEPS, BATCH, 4 * HIDDEN), _draw(BATCH, HIDDEN), _draw(BATCH, HIDDEN), _draw(4 * HIDDEN, HIDDEN)), way, _lstm
+            (_draw(STEPS, BATCH, 4 * HIDDEN), _draw(BATCH, HIDDEN), _draw(BATCH, HIDDEN), _draw(4 * HIDDEN, HIDDEN)),
+            way,
+            _lstm,
         )
         for way in _WAYS
     ],
     "gru": [
-        Sample((_draw(STEPS, BATCH, 3 * HIDDEN), _draw(BATCH, HIDDEN), _draw(3 * HIDDEN, HIDDEN), _draw(3 * HIDDEN)), way, _gru)
+        Sample(
+            (_draw(STEPS, BATCH, 3 * HIDDEN), _draw(BATCH, HIDDEN), _draw(3 * HIDDEN, HIDDEN), _draw(3 * HIDDEN)),
+            way,
+            _gru,
+        )
         for way in _WAYS
     ],
     "rnn": [

@@ -63,9 +63,7 @@ def _pack(node: Node, inputs: tuple[Any, ...], outs: tuple[Variable, ...]) -> No
                 watched.append((x._cell, x._cell[0], i))
         elif kind == "out":
             reads = node.op.reads
-            several = tuple(
-                Packed(o._a, o._cell) if reads is None or j in reads else None for j, o in enumerate(outs)
-            )
+            several = tuple(Packed(o._a, o._cell) if reads is None or j in reads else None for j, o in enumerate(outs))
             node.saved[k] = several if node.op.multi else several[0]
             for o, p in zip(outs, several):
                 if p is not None and p.shares(o._cell):
