@@ -12,6 +12,8 @@
     ├── LinAlgError       (RuntimeError)                  a matrix has no inverse or no such factorization
     ├── UnsupportedError  (NotImplementedError, RuntimeError)  PyTorch has it, allgrad says that it has not
     ├── MissingPackageError (ImportError)                 an optional package is not installed
+    ├── UnknownAttributeError (AttributeError)            a module has no parameter, buffer or submodule of that name
+    ├── StateMismatchError (RuntimeError)                 a state dict does not fit a module
     ├── CheckpointError   (RuntimeError)                  a file is damaged, foreign or unsafe
     └── DistributedError  (RuntimeError)                  the layer between ranks
         ├── LaunchError                                   the world is not what the launcher promised
@@ -73,6 +75,14 @@ class UnsupportedError(AllgradError, NotImplementedError, RuntimeError):
 
 class MissingPackageError(AllgradError, ImportError):
     """An optional package is needed for this and is not installed."""
+
+
+class UnknownAttributeError(AllgradError, AttributeError):
+    """A module has no such parameter, buffer, submodule or attribute."""
+
+
+class StateMismatchError(AllgradError, RuntimeError):
+    """A state dict does not fit a module: missing, unexpected or misshapen entries."""
 
 
 class CheckpointError(AllgradError, RuntimeError):

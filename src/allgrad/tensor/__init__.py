@@ -17,6 +17,7 @@ from allgrad.tensor.index import IndexMethods
 from allgrad.tensor.legacy import LegacyMethods
 from allgrad.tensor.linalg import LinalgMethods
 from allgrad.tensor.pointwise import PointwiseMethods
+from allgrad.tensor.python import PythonMethods
 from allgrad.tensor.random import RandomMethods
 from allgrad.tensor.reduce import ReduceMethods
 from allgrad.tensor.shape import ShapeMethods
@@ -36,6 +37,7 @@ class Tensor(
     ReduceMethods,
     LinalgMethods,
     LegacyMethods,
+    PythonMethods,
     TensorCore,
 ):
     """A NumPy array with a gradient and a place in the graph.

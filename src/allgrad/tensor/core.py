@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,6 @@ from allgrad.autograd.record import Variable, add_hook, apply, edge, refresh, wr
 from allgrad.dtypes import dtype as Dtype
 from allgrad.dtypes import from_np
 from allgrad.errors import DtypeError, GradientError, InplaceError, ShapeError
-from allgrad.functions.promote import to as cast_to
 from allgrad.ops.arithmetic import clone as clone_op
 from allgrad.ops.op import Op
 from allgrad.printing import format_array
@@ -161,13 +160,6 @@ class TensorCore(Variable):
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return (1, 0)
-
-    def item(self) -> Any:
-        """The only element, as a Python number."""
-        if self._a.size != 1:
-            raise ShapeError(f"a Tensor with {self._a.size} elements cannot be converted to Scalar")
-        found = self._a.item()
-        return found if isinstance(found, (bool, int, float)) else float(found)
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers; a number for a 0-d tensor."""
@@ -337,48 +329,10 @@ class TensorCore(Variable):
         bump(self, "set_")
         return self
 
-    # -- conversions -------------------------------------------------------------------------------
-
-    def type_as(self, other: Any) -> Any:
-        """In the dtype of ``other``."""
-        return cast_to(self, other.dtype)
-
-    def cpu(self, memory_format: Any = None) -> Any:
-        """Itself."""
-        return self
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __bool__(self) -> bool:
-        if self._a.size != 1:
-            what = "no values" if self._a.size == 0 else "more than one value"
-            raise ShapeError(f"Boolean value of Tensor with {what} is ambiguous")
-        return bool(self._a.item())
-
-    def __index__(self) -> int:
-        if self._a.dtype.kind not in "iub" or self._a.size != 1:
-            raise DtypeError("only integer tensors of a single element can be converted to an index")
-        return int(self._a.item())
-
-    def __len__(self) -> int:
-        if self._a.ndim == 0:
-            raise DtypeError("len() of a 0-d tensor")
-        return self._a.shape[0]
-
-    def __iter__(self) -> Iterator[Any]:
-        if self._a.ndim == 0:
-            raise DtypeError("iteration over a 0-d tensor")
-        return iter([self[i] for i in range(self._a.shape[0])])  # type: ignore[index]
+    # -- as an object ------------------------------------------------------------------------------
 
     def __hash__(self) -> int:
         return id(self)
-
-    def __contains__(self, element: Any) -> bool:
-        return bool((self._a == (element._a if isinstance(element, Variable) else element)).any())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         if self.grad_fn is not None:

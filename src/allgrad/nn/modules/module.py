@@ -8,17 +8,13 @@ from typing import Any, TypeVar
 from allgrad.autograd.record import Variable
 from allgrad.dtypes import dtype as Dtype
 from allgrad.dtypes import float16, float32, float64, to_dtype
-from allgrad.errors import AllgradError, ArgumentError, DtypeError, UnsupportedError
+from allgrad.errors import ArgumentError, DtypeError, UnknownAttributeError, UnsupportedError
 from allgrad.nn.modules import hooks as _hooks
 from allgrad.nn.modules.state import StateDict
 from allgrad.nn.parameter import Buffer, Parameter
 from allgrad.tensor import device
 
 T = TypeVar("T", bound="Module")
-
-
-class UnknownAttributeError(AllgradError, AttributeError):
-    """A module has no such parameter, buffer, submodule or attribute."""
 
 
 class Module(_hooks.Hooks, StateDict):

@@ -10,12 +10,8 @@ import numpy as np
 
 from allgrad.autograd.node import RemovableHandle
 from allgrad.autograd.record import Variable
-from allgrad.errors import AllgradError, DtypeError
+from allgrad.errors import DtypeError, StateMismatchError
 from allgrad.nn.parameter import Parameter, is_lazy
-
-
-class StateMismatchError(AllgradError, RuntimeError):
-    """A state dict does not fit a module: missing, unexpected or misshapen entries."""
 
 
 class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
