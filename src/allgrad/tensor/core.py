@@ -363,6 +363,3 @@ class TensorCore(Variable):
             requires_grad=self._rg,
             grad_fn_name=name,
         )
-
-    def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if self._a.ndim == 0 and spec else str(self)

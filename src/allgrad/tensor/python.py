@@ -57,3 +57,6 @@ class PythonMethods(Variable):
 
     def __contains__(self, element: Any) -> bool:
         return bool((self._a == (element._a if isinstance(element, Variable) else element)).any())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self._a.ndim == 0 and spec else str(self)
