@@ -156,3 +156,13 @@ def test_wrong_calls_are_errors_on_every_rank(call: Any, words: str) -> None:
 def test_without_a_group() -> None:
     with pytest.raises(DistributedError, match="init_process_group"):
         dist.all_reduce(torch.zeros(1))
+
+
+def test_the_timeout_given_is_the_timeout_kept() -> None:
+    program = (
+        "import time, datetime, allgrad.distributed as dist; "
+        "dist.init_process_group(timeout=datetime.timedelta(seconds=1)); "
+        "time.sleep(60) if dist.get_rank() else dist.barrier()"
+    )
+    job = mpirun(2, "-c", program, timeout_s=40)
+    assert job.code == 75 and "1 s" in job.err, job

@@ -264,6 +264,9 @@ class MpiCommunicator(Communicator):
     def timeout_s(self, seconds: float) -> None:
         self._watch.timeout_s = seconds
 
+    def set_timeout(self, seconds: float) -> None:
+        self.timeout_s = seconds
+
     def split(self, color: int | None, key: int = 0) -> Communicator | None:
         call = self._call("split")
         self._record(call)

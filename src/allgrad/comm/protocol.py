@@ -265,6 +265,10 @@ class Communicator(ABC):
     def close(self) -> None:
         """Give up the group; collective.  Buffers of ``allocate`` stay readable.  A second call does nothing."""
 
+    @abstractmethod
+    def set_timeout(self, seconds: float) -> None:
+        """End the job when a rank was waited for so long; a world within one process sees at once that nobody will come."""
+
     def describe(self) -> dict[str, Any]:
         """Facts for reports: kind, size, nodes, and in the MPI world library, thread level and algorithm."""
         return {

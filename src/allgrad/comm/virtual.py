@@ -230,6 +230,9 @@ class VirtualCommunicator(Communicator):
     def abort(self, code: int = 1) -> NoReturn:
         raise SystemExit(code)
 
+    def set_timeout(self, seconds: float) -> None:
+        self.timeout_s = seconds  # kept for reports; nobody is waited for in vain here
+
     def close(self) -> None:
         self._group.office = PostOffice()
 

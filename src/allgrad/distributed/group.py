@@ -6,6 +6,7 @@ The default group belongs to a virtual rank (its thread) or to the process; no o
 from __future__ import annotations
 
 import datetime
+import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ class ProcessGroup:
         self.ranks = tuple(ranks)
         self.name = name
         self.timeout_s = timeout_s
+        if timeout_s is not None:
+            comm.set_timeout(timeout_s)
         self.wrapped = 0  # how many models were wrapped over this group
 
     def rank(self) -> int:
@@ -59,8 +62,6 @@ def is_initialized() -> bool:
 
 def is_mpi_available() -> bool:
     """Whether mpi4py is installed; says nothing about an MPI library."""
-    import importlib.util
-
     return importlib.util.find_spec("mpi4py") is not None
 
 
@@ -103,7 +104,8 @@ def init_process_group(
     """Join the world: MPI's if a launcher started this process, the virtual one of this thread, or a world of one.
 
     ``backend`` and ``init_method`` are accepted for PyTorch's sake; ``world_size`` and ``rank``, if given, must be what
-    the launcher says, else LaunchError.
+    the launcher says, else LaunchError.  ``timeout`` (timedelta or seconds): how long MPI ranks wait for a missing one
+    before the job ends with code 75.
     """
     if _default() is not None:
         raise ArgumentError("trying to initialize the default process group twice!")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from allgrad.errors import ArgumentError
+from allgrad.errors import ArgumentError, UnsupportedError
 from allgrad.optim.layout import Batch, Names, Slot, lay_out, overlapping
 from allgrad.optim.optimizer import Optimizer
 from allgrad.optim.passes import Run, Scratch
@@ -74,7 +74,7 @@ class Elementwise(Optimizer):
 
     def _moments(self, group: dict[str, Any]) -> Names:
         """Names of the state entries that are shaped as their parameter."""
-        raise NotImplementedError
+        raise UnsupportedError(f"{type(self).__name__} lacks the rule of its step")
 
     def _first(self, group: dict[str, Any]) -> dict[str, float]:
         """First values of state entries that do not start at zero."""
@@ -82,7 +82,7 @@ class Elementwise(Optimizer):
 
     def _rule(self, group: dict[str, Any], scalars: list[Array], first: bool) -> Rule:
         """The kernel and numbers of this step; moves on the ``scalars``, one (slots,) each; ``first``: no update before."""
-        raise NotImplementedError
+        raise UnsupportedError(f"{type(self).__name__} lacks the rule of its step")
 
     def _step(self) -> None:
         for index, group in enumerate(self.param_groups):

@@ -8,6 +8,7 @@ import numpy as np
 
 from allgrad.autograd.record import Variable, wrap
 from allgrad.dtypes import float64, get_default_dtype
+from allgrad.errors import UnsupportedError
 from allgrad.optim.optimizer import Optimizer
 from allgrad.optim.passes import computing
 
@@ -19,7 +20,7 @@ class Parameterwise(Optimizer):
 
     def _change(self, group: dict[str, Any], p: Array, g: Array, state: dict[str, Any]) -> Array:
         """The new values of a parameter; ``p`` and ``g`` are not to be written to."""
-        raise NotImplementedError
+        raise UnsupportedError(f"{type(self).__name__} lacks the rule of its step")
 
     def _step(self) -> None:
         for group in self.param_groups:
