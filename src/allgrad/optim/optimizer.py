@@ -18,6 +18,7 @@ from allgrad.autograd.modes import enable_grad
 from allgrad.autograd.node import RemovableHandle
 from allgrad.autograd.record import Variable, wrap
 from allgrad.errors import ArgumentError, DtypeError, UnsupportedError
+from allgrad.optim.registry import register
 
 Array = np.ndarray[Any, Any]
 Hooks = dict[int, Callable[..., Any]]
@@ -101,6 +102,7 @@ class Optimizer:
             groups = [{"params": groups}]
         for group in groups:
             self.add_param_group(group)
+        register(self)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with settings of their own; what is not set comes from the defaults."""
@@ -250,6 +252,7 @@ class Optimizer:
         """Take over attributes, after a copy or from ``load_state_dict``."""
         self.__dict__.update(state)
         self.__dict__.setdefault("_hooks", {kind: OrderedDict() for kind in _HOOKS})
+        register(self)  # a copy is made without __init__
 
     def __repr__(self) -> str:
         text = type(self).__name__ + " ("
