@@ -20,6 +20,7 @@
         ├── MismatchError                                 ranks disagree about what they are doing
         ├── RankFailedError                               another rank failed; this one stops too
         ├── CollectiveTimeoutError (TimeoutError)         a rank did not arrive
+        ├── DistStoreError                                a key did not come, or the store is gone
         └── NonFiniteError                                NaN or Inf in too many steps in a row
 
 PyTorch programs catch ``RuntimeError``; NumPy programs catch the builtin of the kind.  Both work.
@@ -107,6 +108,10 @@ class RankFailedError(DistributedError):
 
 class CollectiveTimeoutError(DistributedError, TimeoutError):
     """A rank did not arrive at a collective in time."""
+
+
+class DistStoreError(DistributedError):
+    """A key of a store did not come in time, or the store cannot be reached."""
 
 
 class NonFiniteError(DistributedError):

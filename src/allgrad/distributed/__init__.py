@@ -1,6 +1,6 @@
 """The layer between ranks, under PyTorch's names."""
 
-from allgrad.distributed import algorithms, optim
+from allgrad.distributed import algorithms, device_mesh, distributed_c10d, optim
 from allgrad.distributed.collectives import (
     ReduceOp,
     WorkHandle,
@@ -20,6 +20,24 @@ from allgrad.distributed.collectives import (
 )
 from allgrad.distributed.ddp import (
     DistributedDataParallel,
+)
+from allgrad.distributed.device_mesh import DeviceMesh, init_device_mesh
+from allgrad.distributed.distributed_c10d import (
+    Backend,
+    DebugLevel,
+    DistBackendError,
+    DistError,
+    DistNetworkError,
+    DistStoreError,
+    all_gather_coalesced,
+    all_reduce_coalesced,
+    default_pg_timeout,
+    get_debug_level,
+    is_backend_available,
+    recv_object_list,
+    send_object_list,
+    set_debug_level,
+    set_debug_level_from_env,
 )
 from allgrad.distributed.group import (
     GroupMember,
@@ -41,6 +59,7 @@ from allgrad.distributed.group import (
     is_torchelastic_launched,
     new_group,
 )
+from allgrad.distributed.hooks import GradBucket
 from allgrad.distributed.objects import (
     all_gather_object,
     broadcast_object_list,
@@ -55,41 +74,64 @@ from allgrad.distributed.point_to_point import (
     recv,
     send,
 )
+from allgrad.distributed.stores import FileStore, HashStore, PrefixStore, Store
+from allgrad.distributed.tcp_store import TCPStore
 
 Work = WorkHandle
 
 __all__ = [
+    "Backend",
+    "DebugLevel",
+    "DeviceMesh",
+    "DistBackendError",
+    "DistError",
+    "DistNetworkError",
+    "DistStoreError",
     "DistributedDataParallel",
+    "FileStore",
+    "GradBucket",
     "GroupMember",
+    "HashStore",
     "P2POp",
+    "PrefixStore",
     "ProcessGroup",
     "ReduceOp",
+    "Store",
+    "TCPStore",
     "Work",
     "WorkHandle",
     "algorithms",
     "all_gather",
+    "all_gather_coalesced",
     "all_gather_into_tensor",
     "all_gather_object",
     "all_reduce",
+    "all_reduce_coalesced",
     "all_to_all",
     "all_to_all_single",
     "barrier",
     "batch_isend_irecv",
     "broadcast",
     "broadcast_object_list",
+    "default_pg_timeout",
     "destroy_process_group",
+    "device_mesh",
+    "distributed_c10d",
     "gather",
     "gather_object",
     "get_backend",
+    "get_debug_level",
     "get_global_rank",
     "get_group_rank",
     "get_node_local_rank",
     "get_process_group_ranks",
     "get_rank",
     "get_world_size",
+    "init_device_mesh",
     "init_process_group",
     "irecv",
     "is_available",
+    "is_backend_available",
     "is_gloo_available",
     "is_initialized",
     "is_mpi_available",
@@ -100,10 +142,14 @@ __all__ = [
     "new_group",
     "optim",
     "recv",
+    "recv_object_list",
     "reduce",
     "reduce_scatter",
     "reduce_scatter_tensor",
     "scatter",
     "scatter_object_list",
     "send",
+    "send_object_list",
+    "set_debug_level",
+    "set_debug_level_from_env",
 ]

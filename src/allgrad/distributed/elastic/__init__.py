@@ -1,0 +1,1 @@
+"""PyTorch's door to its launcher; allgrad's is ``allgrad run``."""

@@ -1,0 +1,1 @@
+"""PyTorch's door to its launcher's workers; see ``errors.record``."""
