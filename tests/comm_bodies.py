@@ -96,13 +96,33 @@ def all_reduce_large(comm: Communicator) -> bytes:
 
 
 @body
+def all_algorithms_give_the_same_bits(comm: Communicator) -> bytes:
+    out = b""
+    counts = (0, 1, 60, 1000, 16_384, 16_385, 70_001)
+    buffer = comm.allocate(4 * max(counts))
+    for algorithm in ("auto", "ordered", "window", "hierarchical", "doubling"):
+        comm.algorithm = algorithm
+        for count in counts:
+            expected = left_fold([data(r, count) for r in range(comm.size)], np.add, 1 / 3)
+            plain, in_buffer = data(comm.rank, count), buffer.array(np.float32, 0, count)
+            in_buffer[...] = plain
+            works = [comm.start_all_reduce(flat, scale=1 / 3) for flat in (plain, in_buffer)]
+            for work in reversed(works):
+                same_bits(work.wait(), expected)
+            out += plain.tobytes() + in_buffer.tobytes()
+    comm.algorithm = "auto"
+    buffer.free()
+    return out
+
+
+@body
 def library_all_reduce(comm: Communicator) -> bytes:
     comm.algorithm = "library"
     try:
         flat = data(comm.rank, 1000, np.float64)
         comm.all_reduce(flat)
     finally:
-        comm.algorithm = "ordered"
+        comm.algorithm = "auto"
     np.testing.assert_allclose(
         flat, left_fold([data(r, 1000, np.float64) for r in range(comm.size)], np.add), rtol=1e-12
     )

@@ -36,7 +36,7 @@ def fail(how: str, **env: str) -> Result:
         ("abort", 8, []),
         ("raise SystemExit", 1, ["rank 1 has already finished the program", "fc1.weight"]),
         ("finished", 1, ["rank 1 has already finished the program", "fc1.weight"]),
-        ("other call", 1, ["MismatchError", "start_all_reduce(sum, float64, 300)", ' all_reduce(sum, float64, 300) for']),
+        ("other call", 1, ["MismatchError", "all_reduce(max, float64, 300)", ' all_reduce(sum, float64, 300) for']),
         ("other size", 1, ["MismatchError", "rank 1 is in #2 all_reduce(sum, float64, 7)", "as on ranks 0, 2"]),
         ("message", 1, ["MismatchError", "rank 0 sent 40 bytes", "6 elements of float64, 48 bytes"]),
         ("long message", 1, ["MismatchError", "longer than the 48 bytes that rank 1 receives into"]),

@@ -37,14 +37,14 @@ def test_virtual(name: str, size: int) -> None:
     assert virtual_digests(name, size, seed=size) == virtual_digests(name, size)
 
 
-STAGED = ["in_window", "through_stage"]
-MESSAGES = ["by_messages", "by_messages"]
+STAGED = ["in_window", "through_stage", "eager"]
+MESSAGES = ["by_messages", "by_messages", "by_record"]
 
 
 @pytest.mark.parametrize(
     ("size", "setting", "ways"),
     [
-        (1, {}, MESSAGES),
+        (1, {}, ["alone"] * 3),
         (2, {}, STAGED),
         (3, {}, STAGED),
         (4, {}, STAGED),
@@ -52,9 +52,9 @@ MESSAGES = ["by_messages", "by_messages"]
         (2, {"ALLGRAD_SHARED_MEMORY": "0"}, MESSAGES),
         (3, {"ALLGRAD_SHARED_MEMORY": "0", "TEST_CHUNK_BYTES": "10000"}, MESSAGES),
         # several nodes: sums travel along them where each node's ranks follow each other
-        (3, {"TEST_NODES": "0,0,1", "TEST_CHUNK_BYTES": "4096"}, ["along_nodes", "by_messages"]),
+        (3, {"TEST_NODES": "0,0,1", "TEST_CHUNK_BYTES": "4096"}, ["along_nodes", "by_messages", "by_record"]),
         (4, {"TEST_NODES": "0,1,0,1"}, MESSAGES),
-        (6, {"TEST_NODES": "0,0,1,1,2,2", "TEST_CHUNK_BYTES": "10000"}, ["along_nodes", "by_messages"]),
+        (6, {"TEST_NODES": "0,0,1,1,2,2", "TEST_CHUNK_BYTES": "10000"}, ["along_nodes", "by_messages", "by_record"]),
     ],
     ids=str,
 )

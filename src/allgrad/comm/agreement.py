@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -25,6 +26,15 @@ class Call(NamedTuple):
     def signature(self) -> str:
         """The text with its number: ``#5 all_reduce(sum, float32, 10)``; a call left out shows in every later one."""
         return f"#{self.sequence} {self.text()}"
+
+
+def fit(text: str, limit: int) -> bytes:
+    """The text in at most ``limit`` bytes; what is cut off still counts, as a checksum at the end."""
+    raw = text.encode()
+    if len(raw) <= limit:
+        return raw
+    kept = raw[: limit - 11].decode(errors="ignore")
+    return f"{kept}…{zlib.crc32(raw):08x}".encode()
 
 
 def name_ranks(ranks: Iterable[int]) -> str:

@@ -1,11 +1,16 @@
 """Which way an all-reduce takes over MPI, and the memory that makes it fast.
 
+    one node, up to 64 KiB                           stage.eager               one meeting, everybody folds everything
     one node, data in a buffer of allocate()         exchange.in_window        no copies
-    one node, data elsewhere                         exchange.through_stage    copied in and out of shared memory
+    one node, data elsewhere                         stage.through             copied in and out of shared memory
     several nodes of several ranks, data in a buffer chain.along_nodes         one rank's bytes between two nodes
+    several nodes, up to 256 bytes                   exchange.by_record        one message, the one that announces the call
+    several nodes, many ranks, little data           exchange.by_doubling      log2(size) messages
     otherwise                                        exchange.by_messages      the bytes of a ring
+    only if asked for                                exchange.by_library       MPI's own: its bits are not ours
 
-All ranks choose alike: from facts that all know, and from texts that all have compared.
+All but the last fold in rank order and give the same bits.  All ranks choose alike: from facts that all know, and from
+texts that all have compared.  ``comm/protocol.py`` has the names by which one way can be asked for.
 """
 
 from __future__ import annotations
@@ -17,17 +22,22 @@ import numpy as np
 
 from allgrad.comm.agreement import Call
 from allgrad.comm.chain import Lane, along_nodes
-from allgrad.comm.exchange import by_messages, in_window, message_tag, through_stage
-from allgrad.comm.node import CHANNEL_BYTES, Channel
+from allgrad.comm.exchange import by_doubling, by_library, by_messages, by_record, in_window, message_tag
+from allgrad.comm.node import CHANNEL_BYTES, MARKS_BYTES, Channel, Marks
 from allgrad.comm.progress import Steps
-from allgrad.comm.record import Record
-from allgrad.comm.reduction import Array, fold
+from allgrad.comm.record import FITS_BYTES, Record
+from allgrad.comm.reduction import Array, accumulator, fold
+from allgrad.comm.stage import EAGER_BYTES, STAGE_BYTES, Stage, Task
 from allgrad.comm.work import Buffer, plain_buffer
+from allgrad.errors import ArgumentError
 
 if TYPE_CHECKING:
     from allgrad.comm.mpi import SharedMemory, World
 
-STAGE_BYTES = 1024 * 1024
+# Among many ranks a message to each costs more than the bytes of log2(size) larger ones.
+MANY_RANKS = 8
+DOUBLING_BYTES = 256 * 1024  # of all ranks together
+_FIXED_BYTES = CHANNEL_BYTES + MARKS_BYTES
 
 
 class AllReducer:
@@ -35,7 +45,7 @@ class AllReducer:
 
     def __init__(self, world: World, comm: Any, lanes: Any, homes: list[int]) -> None:
         self._share, self._lanes, self._rank, self._size = world.share, lanes, comm.Get_rank(), comm.Get_size()
-        self._in_place, self._comm = world.in_place, comm
+        self._in_place, self._comm, self._native = world.in_place, comm, world.library_ops
         here = [r for r, home in enumerate(homes) if home == homes[self._rank]]
         self._local_rank = here.index(self._rank)
         self._one_node = len(here) == self._size
@@ -45,13 +55,14 @@ class AllReducer:
         self._buffers: list[tuple[Buffer, SharedMemory]] = []
         if self._size > 1 and (self._one_node or self._lane is not None):
             self._node = comm.Split(homes[self._rank], self._rank)
-            self._memory = self._agree(self._share(self._node, 2 * CHANNEL_BYTES + STAGE_BYTES, STAGE_BYTES))
+            self._memory = self._agree(self._share(self._node, _FIXED_BYTES + STAGE_BYTES, STAGE_BYTES))
         if self._memory is not None:
             rows = self._memory.rows
-            rows[self._local_rank][: 2 * CHANNEL_BYTES] = 0
+            rows[self._local_rank][:_FIXED_BYTES] = 0
             self._calls = Channel([row[:CHANNEL_BYTES] for row in rows], self._local_rank)
-            self._blocks = Channel([row[CHANNEL_BYTES : 2 * CHANNEL_BYTES] for row in rows], self._local_rank)
-            self._stages = [row[2 * CHANNEL_BYTES :] for row in rows]
+            marks = Marks([row[CHANNEL_BYTES:_FIXED_BYTES] for row in rows], self._local_rank)
+            stages = [row[_FIXED_BYTES:] for row in rows]
+            self._stage = Stage(self._calls, marks, self._local_rank, stages, self._memory.common)
             self._node.Barrier()  # nobody posts before every row is zero
 
     def _agree(self, memory: SharedMemory | None) -> SharedMemory | None:
@@ -69,41 +80,75 @@ class AllReducer:
         """Whether buffers are shared by the ranks of a node."""
         return self._memory is not None
 
-    def way(self, flat: Array) -> str:
-        """The name of the way that ``flat`` will take, for reports."""
-        if self._memory is None or (self._find(flat) is None and not self._one_node):
-            return "by_messages"
-        if self._find(flat) is None:
-            return "through_stage"
-        return "in_window" if self._one_node else "along_nodes"
+    def possible(self, algorithm: str) -> bool:
+        """Whether this group can go the way asked for; else it goes the best one."""
+        shared = self._memory is not None
+        return {"window": shared and self._one_node, "hierarchical": shared and self._lane is not None}.get(
+            algorithm, True
+        )
 
-    def start(self, call: Call, flat: Array, op: str, scale: float | None, shared_result: bool) -> tuple[Steps, Array]:
-        """The steps still to do, and where the result will lie."""
+    def way(self, flat: Array, algorithm: str = "auto") -> str:
+        """The name of the way that ``flat`` will take."""
         if self._size == 1:
+            return "alone"
+        if algorithm == "library" and accumulator(flat.dtype) == flat.dtype and flat.dtype.kind in "fiu":
+            return "by_library"
+        if algorithm == "ordered":
+            return "by_messages"
+        if algorithm == "doubling":
+            return "by_doubling"
+        if self._memory is not None:
+            if self._one_node and flat.nbytes <= EAGER_BYTES:
+                return "eager"
+            if flat.nbytes > FITS_BYTES and self._find(flat) is not None:
+                return "in_window" if self._one_node else "along_nodes"
+            if self._one_node:
+                return "through_stage"
+        if flat.nbytes <= FITS_BYTES:
+            return "by_record"
+        few = self._size <= MANY_RANKS or flat.nbytes * self._size > DOUBLING_BYTES
+        return "by_messages" if few else "by_doubling"
+
+    def start(
+        self, call: Call, flat: Array, op: str, scale: float | None, shared_result: bool, algorithm: str
+    ) -> tuple[Steps, Array]:
+        """The steps still to do, and where the result will lie."""
+        way = self.way(flat, algorithm)
+        if way == "alone":
             fold(op, [flat], [flat], scale)
             return iter(()), flat
-        tag = message_tag(call)
-        home = self._find(flat) if self._memory is not None else None
-        if self._memory is None or (home is None and not self._one_node):
-            return by_messages(self._lanes, Record(self._comm, self._size, call).agreed, flat, tag, op, scale), flat
+        if way == "by_record":
+            return by_record(Record(self._comm, self._size, call, flat.tobytes(), f" {way}"), flat, op, scale), flat
+        if way in ("eager", "through_stage"):
+            task = Task(self._calls.post(f"{call.signature()} {way}"), call.sequence, flat, op, scale)
+            return self._stage.eager(task) if way == "eager" else self._stage.through(task), flat
+        if way in ("in_window", "along_nodes"):
+            return self._start_in_buffer(call, flat, op, scale, shared_result)
+        agreed = Record(self._comm, self._size, call, where=f" {way}").agreed
+        if way == "by_library":
+            return by_library(self._lanes, agreed, flat, self._native[op], self._in_place, op, scale), flat
+        by = by_doubling if way == "by_doubling" else by_messages
+        return by(self._lanes, agreed, flat, message_tag(call), op, scale), flat
+
+    def _start_in_buffer(
+        self, call: Call, flat: Array, op: str, scale: float | None, shared_result: bool
+    ) -> tuple[Steps, Array]:
+        """``start`` where the ranks of the node see each other's data."""
+        home = self._find(flat)
         if home is None:
-            k = self._calls.post(call.signature())
-            common = self._memory.common
-            return through_stage(
-                self._calls, k, self._blocks, self._local_rank, self._stages, common, flat, op, scale
-            ), flat
+            raise ArgumentError("the data lie in no buffer of this communicator")
         memory, offset = home
         span = slice(offset, offset + flat.nbytes)
         windows = [row[span].view(flat.dtype) for row in memory.rows]
         shared = memory.common[span].view(flat.dtype) if shared_result else None
         result = flat if shared is None else shared
-        where = f" in a buffer at byte {offset}"
+        where = f" in a buffer at byte {offset}{', result shared' if shared_result else ''}"
         k = self._calls.post(call.signature() + where)
         if self._lane is None:
-            return in_window(self._calls, k, self._local_rank, windows, op, scale, shared), result
+            return in_window(self._calls, k, call.sequence, self._local_rank, windows, op, scale, shared), result
         outs = windows if shared is None else [shared]
         agreed = Record(self._comm, self._size, call, where=where).agreed
-        return along_nodes(agreed, self._calls, k, self._lane, windows, outs, tag, op, scale), result
+        return along_nodes(agreed, self._calls, k, self._lane, windows, outs, message_tag(call), op, scale), result
 
     def _find(self, flat: Array) -> tuple[SharedMemory, int] | None:
         """The shared memory that ``flat`` lies in, and at which byte."""

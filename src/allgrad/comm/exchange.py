@@ -1,4 +1,4 @@
-"""All-reduce, step by step: through shared windows inside a node, by messages between nodes.
+"""All-reduce, step by step: in shared windows inside a node, by messages between nodes.
 
 Each is a generator that yields wherever other ranks must do something first.  ``comm`` is an mpi4py communicator that
 carries nothing else.  All of them fold in rank order, each element on exactly one rank.
@@ -14,6 +14,7 @@ import numpy as np
 from allgrad.comm.agreement import Call
 from allgrad.comm.node import Channel
 from allgrad.comm.progress import Steps
+from allgrad.comm.record import Record
 from allgrad.comm.reduction import Array, fold, spans
 
 CHUNK_BYTES = 1 << 30  # one message at most: MPI counts to 2 GiB
@@ -29,8 +30,9 @@ def message_tag(call: Call) -> int:
 
 
 def in_window(
-    channel: Channel, k: int, rank: int, windows: Sequence[Array], op: str, scale: float | None, result: Array | None
-) -> Steps:
+    channel: Channel, k: int, number: int, rank: int, windows: Sequence[Array], op: str, scale: float | None,
+    result: Array | None,
+) -> Steps:  # fmt: skip
     """Call ``k``, posted: every rank's data lies in ``windows`` (one (n,) per rank, seen by all).
 
     Each rank folds its span straight out of all windows, and writes it into ``result`` (shared by all) or, without one,
@@ -38,7 +40,7 @@ def in_window(
     """
     while not channel.all_arrived(k):
         yield
-    channel.verify(k)
+    channel.verify(k, number)
     mine = windows[0]
     start, stop = spans(mine.size, len(windows), mine.itemsize)[rank]
     if stop > start:
@@ -47,46 +49,6 @@ def in_window(
     channel.finish(k)
     while not channel.all_done(k):
         yield
-
-
-def through_stage(
-    channel: Channel,
-    k: int,
-    lanes: Channel,
-    rank: int,
-    stages: Sequence[Array],
-    shared: Array,
-    flat: Array,
-    op: str,
-    scale: float | None,
-) -> Steps:
-    """Call ``k``, posted on ``channel``: data in ordinary memory, one node.
-
-    Block by block it is copied into this rank's row of ``stages``, folded into ``shared`` and copied out; both are bytes
-    seen by all, small enough to stay in cache.  ``lanes`` counts the blocks.
-    """
-    while not channel.all_arrived(k):
-        yield
-    channel.verify(k)
-    channel.finish(k)
-    step = shared.size // flat.itemsize
-    for start in range(0, flat.size, step):
-        block = flat[start : start + step]
-        rows = [stage[: block.nbytes].view(flat.dtype) for stage in stages]
-        total = shared[: block.nbytes].view(flat.dtype)
-        rows[rank][...] = block
-        b = lanes.post("")
-        while not lanes.all_arrived(b):
-            yield
-        lo, hi = spans(block.size, len(rows), flat.itemsize)[rank]
-        if hi > lo:
-            fold(op, [row[lo:hi] for row in rows], [total[lo:hi]], scale)
-        lanes.finish(b)
-        while not lanes.all_done(b):
-            yield
-        # The next block may be copied in at once: nobody reads the stages any more, and nobody writes ``total``
-        # before all ranks have arrived again, that is after this line on every rank.
-        block[...] = total
 
 
 def by_messages(comm: Any, agreed: Callable[[], bool], flat: Array, tag: int, op: str, scale: float | None) -> Steps:
@@ -123,6 +85,51 @@ def by_messages(comm: Any, agreed: Callable[[], bool], flat: Array, tag: int, op
     for request in requests:
         while not request.Test():
             yield
+
+
+def by_record(record: Record, flat: Array, op: str, scale: float | None) -> Steps:
+    """The data fits into the message that announces the call."""
+    while not record.agreed():
+        yield
+    fold(op, [np.frombuffer(row, flat.dtype) for row in record.payloads()[1]], [flat], scale)
+
+
+def by_doubling(comm: Any, agreed: Callable[[], bool], flat: Array, tag: int, op: str, scale: float | None) -> Steps:
+    """For many ranks and little data: after round i each rank has the data of 2^i ranks, at the end that of all.
+
+    It then folds in rank order like every other way: the same bits, in log2(size) messages (Bruck and others, Efficient
+    algorithms for all-to-all communications, 1997), where adding in each round would save bytes and change bits.
+    """
+    while not agreed():
+        yield
+    rank, size = comm.Get_rank(), comm.Get_size()
+    rows = np.empty((size, flat.size), flat.dtype)  # row i is of rank + i
+    rows[0] = flat
+    have = 1
+    while have < size:
+        count = min(have, size - have)
+        requests = in_chunks(comm.Irecv, rows[have : have + count].reshape(-1), (rank + have) % size, tag)
+        requests += in_chunks(comm.Isend, rows[:count].reshape(-1), (rank - have) % size, tag)
+        for request in requests:
+            while not request.Test():
+                yield
+        have += count
+    fold(op, [rows[(r - rank) % size] for r in range(size)], [flat], scale)
+
+
+def by_library(
+    comm: Any, agreed: Callable[[], bool], flat: Array, native: Any, in_place: Any, op: str, scale: float | None
+) -> Steps:
+    """MPI's own all-reduce, ``native`` its op: the low bits depend on the library and on the size of the buffer."""
+    while not agreed():
+        yield
+    step = CHUNK_BYTES // flat.itemsize
+    for start in range(0, flat.size, step):
+        request = comm.Iallreduce(in_place, flat[start : start + step], op=native)
+        while not request.Test():
+            yield
+    if scale is not None:
+        fold(op, [flat], [flat], scale)
 
 
 def in_chunks(method: Any, flat: Array, peer: int, tag: int) -> list[Any]:

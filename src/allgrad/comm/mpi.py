@@ -143,7 +143,12 @@ class World:
         self.hosts = tuple(host for host, _ in facts)
         self.node_of = tuple(leader for _, leader in facts)  # world rank -> lowest rank on its node
         self.name = f"rank {self.rank} of {self.size} on {self.host}"
-        self.timeout_s = _timeout()
+        # Launchers do not pass all variables on to other nodes: those of rank 0 hold for all.
+        settings = ("ALLGRAD_ALGORITHM", "auto"), ("ALLGRAD_CHECK_COLLECTIVES", "1"), ("ALLGRAD_TIMEOUT", "600")
+        told = self.comm.bcast([os.environ.get(name, default) for name, default in settings])
+        self.algorithm: str = told[0]
+        self.check_collectives = told[1] != "0"
+        self.timeout_s = _timeout(told[2])
         self.communicator: MpiCommunicator | None = None
         self.queues: list[Queue] = []
         self._ended: set[int] = set()
@@ -224,8 +229,7 @@ def library() -> str:
     return f"{name} {'.'.join(str(n) for n in version)}"
 
 
-def _timeout() -> float:
-    text = os.environ.get("ALLGRAD_TIMEOUT", "600")
+def _timeout(text: str) -> float:
     try:
         seconds = float(text)
     except ValueError:

@@ -17,7 +17,7 @@ from allgrad.comm.node import RING
 from allgrad.comm.progress import Queue, QueuedWork, Steps, wait_until
 from allgrad.comm.protocol import Communicator, read_only
 from allgrad.comm.record import FITS_BYTES, Record
-from allgrad.comm.reduction import Array, accumulator, fold
+from allgrad.comm.reduction import Array, fold
 from allgrad.comm.watch import GroupWatch
 from allgrad.comm.work import Buffer, Work
 from allgrad.errors import MismatchError
@@ -46,6 +46,7 @@ class MpiCommunicator(Communicator):
         self._queue = Queue(self._watch)
         world.queues.append(self._queue)
         self._reducer = AllReducer(world, comm, self._lanes, homes)
+        self.algorithm, self.check_collectives = world.algorithm, world.check_collectives
 
     # -- control plane --------------------------------------------------------------------------------------------
 
@@ -103,30 +104,10 @@ class MpiCommunicator(Communicator):
 
     # -- data plane -----------------------------------------------------------------------------------------------
 
-    def _all_reduce(self, call: Call, flat: Array, op: str, scale: float | None) -> None:
-        if self.size == 1:
-            fold(op, [flat], [flat], scale)
-            return
-        if flat.nbytes <= FITS_BYTES:
-            rows = self._record(call, flat.tobytes())
-            fold(op, [np.frombuffer(row, flat.dtype) for row in rows], [flat], scale)
-            return
-        self._check(call)
-        if self.algorithm == "library" and accumulator(flat.dtype) == flat.dtype and flat.dtype.kind in "fiu":
-            step = exchange.CHUNK_BYTES // flat.itemsize
-            for start in range(0, flat.size, step):
-                block = flat[start : start + step]
-                request = self._comm.Iallreduce(self._world.in_place, block, op=self._world.library_ops[op])
-                self._complete([request], call)
-            if scale is not None:
-                fold(op, [flat], [flat], scale)
-            return
-        self._start_all_reduce(call, flat, op, scale, False).wait()
-
     def _start_all_reduce(self, call: Call, flat: Array, op: str, scale: float | None, shared_result: bool) -> Work:
         while len(self._queue.pending) >= RING - 2:  # a rank may not run further ahead than the ring of calls is long
             self._queue.pending[0].wait()
-        steps, result = self._reducer.start(call, flat, op, scale, shared_result)
+        steps, result = self._reducer.start(call, flat, op, scale, shared_result, self._algorithm)
         return self._queue.add(steps, read_only(result) if shared_result else result, call.signature)
 
     def progress(self) -> None:
@@ -274,7 +255,9 @@ class MpiCommunicator(Communicator):
         if color is None:
             return None
         ranks = comm.allgather(self._members[self.rank])
-        return MpiCommunicator(self._world, comm, f"{self._name}/{call.sequence}.{color}", tuple(ranks))
+        group = MpiCommunicator(self._world, comm, f"{self._name}/{call.sequence}.{color}", tuple(ranks))
+        group.algorithm, group.timeout_s = self.algorithm, self.timeout_s
+        return group
 
     def abort(self, code: int = 1) -> NoReturn:
         self._world.end(code)
@@ -292,4 +275,5 @@ class MpiCommunicator(Communicator):
 
     def describe(self) -> dict[str, Any]:
         facts = super().describe()
-        return facts | self._world.describe() | {"algorithm": self.algorithm, "shared_windows": self._reducer.windows}
+        algorithm = self.algorithm if self._reducer.possible(self.algorithm) else f"auto, not {self.algorithm}"
+        return facts | self._world.describe() | {"algorithm": algorithm, "shared_windows": self._reducer.windows}

@@ -15,13 +15,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from allgrad.comm.agreement import mismatch_message
+from allgrad.comm.agreement import fit, mismatch_message
 from allgrad.comm.reduction import Array
 from allgrad.errors import MismatchError
 
 RUNNING, WAITING, FINISHED, FAILED = range(4)
 _STATE, _SEQUENCE, _PID, _LABEL = 0, 1, 2, 64
-BOARD_BYTES = 256
+_VERDICT, BOARD_BYTES = 256, 640
+_GROUP_BYTES, CALL_BYTES = 64, 120
 
 
 _fence_lock = threading.Lock()
@@ -77,8 +78,8 @@ class Board:
         """This rank's state, and where it waits.  FAILED is final, whatever other threads of this process do."""
         if self._mine[_STATE] == FAILED:
             return
-        text = f"{group}\n{call}".encode()[: BOARD_BYTES - _LABEL]
-        self._bytes[self._me][_LABEL:] = text.ljust(BOARD_BYTES - _LABEL, b"\0")
+        text = fit(group, _GROUP_BYTES) + b"\n" + fit(call, CALL_BYTES)
+        self._bytes[self._me][_LABEL:_VERDICT] = text.ljust(_VERDICT - _LABEL, b"\0")
         fence()
         self._mine[_STATE] = state
 
@@ -86,8 +87,22 @@ class Board:
         """Where every rank of the node is, this one too."""
         found = []
         for rank, words, raw in zip(self.ranks, self._words, self._bytes):
-            group, _, call = bytes(raw[_LABEL:]).rstrip(b"\0").decode(errors="replace").partition("\n")
+            group, _, call = bytes(raw[_LABEL:_VERDICT]).rstrip(b"\0").decode(errors="replace").partition("\n")
             found.append(Place(rank, words[_STATE], words[_SEQUENCE], group, call))
+        return found
+
+    def declare(self, group: str, message: str) -> None:
+        """This rank has found out that the ranks of ``group`` disagree; for the others, also when it goes on."""
+        text = fit(group, _GROUP_BYTES) + b"\n" + fit(message, BOARD_BYTES - _VERDICT - _GROUP_BYTES - 1)
+        self._bytes[self._me][_VERDICT:] = text.ljust(BOARD_BYTES - _VERDICT, b"\0")
+
+    def declared(self, group: str) -> list[tuple[int, str]]:
+        """(rank, message) of every rank of this node that has declared a disagreement in ``group``."""
+        wanted, found = fit(group, _GROUP_BYTES), []
+        for rank, raw in zip(self.ranks, self._bytes):
+            name, _, message = bytes(raw[_VERDICT:]).rstrip(b"\0").partition(b"\n")
+            if name and name == wanted:
+                found.append((rank, message.decode(errors="replace")))
         return found
 
     def in_state(self, state: int) -> list[int]:
@@ -113,62 +128,77 @@ class Board:
 RING = 64  # how many calls a rank may be ahead of another
 _TEXT = 128
 _LINE = 64
-CHANNEL_BYTES = 2 * _LINE + RING * _TEXT
+MARKS_BYTES = 2 * _LINE
+CHANNEL_BYTES = MARKS_BYTES + RING * _TEXT
 
 
-class Channel:
-    """Numbered calls that all ranks of a node make in the same order: who has arrived at k, who has done its part of k.
-
-    Each call leaves its text, so that ranks whose calls differ find out before they touch each other's data.
-    """
+class Marks:
+    """Two rising numbers per rank: the last thing at which it has arrived, and the last of which it has done its part."""
 
     def __init__(self, rows: Sequence[Array], rank: int) -> None:
         views = [memoryview(row) for row in rows]  # type: ignore[arg-type]
         self._arrived = [view[:8].cast("q") for view in views]
         self._done = [view[_LINE : _LINE + 8].cast("q") for view in views]
-        self._texts = [view[2 * _LINE : CHANNEL_BYTES] for view in views]
         self._rank = rank
-        self.posted = 0
 
-    def post(self, text: str) -> int:
-        """This rank has arrived at its next call, which is ``text``; the number of the call."""
-        k = self.posted + 1
-        start = k % RING * _TEXT
-        self._texts[self._rank][start : start + _TEXT] = text.encode()[:_TEXT].ljust(_TEXT, b"\0")
+    def arrive(self, k: int) -> None:
+        """This rank has arrived at ``k``; what it wrote before is seen by those who see this."""
         fence()
-        self.posted = k
         self._arrived[self._rank][0] = k
-        return k
 
     def all_arrived(self, k: int) -> bool:
-        """Whether every rank has posted call ``k``."""
+        """Whether every rank has arrived at ``k`` or later."""
         for word in self._arrived:
             if word[0] < k:
                 return False
         fence()
         return True
 
-    def verify(self, k: int) -> None:
-        """After ``all_arrived(k)``: MismatchError, on every rank alike, if the calls differ."""
-        start = k % RING * _TEXT
-        texts = [view[start : start + _TEXT] for view in self._texts]
-        if all(text == texts[0] for text in texts):
-            return
-        self.finish(k)
-        found = [bytes(text).rstrip(b"\0").decode(errors="replace") for text in texts]
-        message = mismatch_message(found, k)
-        if message:
-            raise MismatchError(message)
-
     def finish(self, k: int) -> None:
-        """This rank has done its part of call ``k``."""
+        """This rank has done its part of ``k``."""
         fence()
         self._done[self._rank][0] = k
 
     def all_done(self, k: int) -> bool:
-        """Whether every rank has done its part of call ``k``."""
+        """Whether every rank has done its part of ``k``."""
         for word in self._done:
             if word[0] < k:
                 return False
         fence()
         return True
+
+
+class Channel(Marks):
+    """Numbered calls that all ranks of a node make in the same order.
+
+    Each call leaves its text, so that ranks whose calls differ find out before they touch each other's data.
+    """
+
+    def __init__(self, rows: Sequence[Array], rank: int) -> None:
+        super().__init__(rows, rank)
+        self._texts = [memoryview(row)[MARKS_BYTES:CHANNEL_BYTES] for row in rows]  # type: ignore[arg-type]
+        self.posted = 0
+
+    def post(self, text: str) -> int:
+        """This rank has arrived at its next call, which is ``text``; the number of the call."""
+        k = self.posted + 1
+        start = k % RING * _TEXT
+        self._texts[self._rank][start : start + _TEXT] = fit(text, _TEXT).ljust(_TEXT, b"\0")
+        self.posted = k
+        self.arrive(k)
+        return k
+
+    def verify(self, k: int, number: int) -> None:
+        """After ``all_arrived(k)``: MismatchError, on every rank alike, if the calls differ; ``number`` is for its text."""
+        start = k % RING * _TEXT
+        first = self._texts[0][start : start + _TEXT]
+        for view in self._texts:
+            if view[start : start + _TEXT] != first:
+                break
+        else:
+            return
+        texts = [bytes(view[start : start + _TEXT]) for view in self._texts]
+        self.finish(k)
+        message = mismatch_message([text.rstrip(b"\0").decode(errors="replace") for text in texts], number)
+        if message:
+            raise MismatchError(message)

@@ -26,6 +26,8 @@ from allgrad.comm.reduction import Array, accumulator, check_op
 from allgrad.comm.work import Buffer, Work
 from allgrad.errors import ArgumentError, DtypeError, ShapeError
 
+ALGORITHMS = ("auto", "ordered", "window", "hierarchical", "doubling", "library")
+
 
 def check_flat(flat: Any, name: str = "flat") -> Array:
     """``flat`` itself if it is a contiguous 1-D array of one of our dtypes; else a typed error saying how to get one."""
@@ -54,6 +56,11 @@ def read_only(flat: Array) -> Array:
     return view
 
 
+def _scaled(op: str, scale: float | None) -> str:
+    """The op as ranks compare it."""
+    return op if scale is None else f"{op} times {scale:.9g}"
+
+
 class Communicator(ABC):
     """A group of ranks as one of them sees it.
 
@@ -70,12 +77,30 @@ class Communicator(ABC):
     hosts: tuple[str, ...]
     nodes: int = 1
     group: Any = None  # the default process group that the layer above made of this world
-    algorithm: str = "ordered"  # or "library": MPI's own all-reduce, whose low bits depend on library and buffer
 
     def __init__(self) -> None:
         self.sequence = 0
+        self.algorithm = os.environ.get("ALLGRAD_ALGORITHM", "auto")
         # Compare op, dtype and count over all ranks before data moves: one small message more (2 to 8 µs on a node).
         self.check_collectives = os.environ.get("ALLGRAD_CHECK_COLLECTIVES", "1") != "0"
+
+    @property
+    def algorithm(self) -> str:
+        """The way that all-reduces of this group take, the same on every rank; ``ALLGRAD_ALGORITHM`` of rank 0 at first.
+
+        "auto": the fastest of "window" (shared memory of the node), "hierarchical" (that, and one rank's bytes between two
+        nodes), "doubling" (log2(size) messages) and "ordered" (direct messages), by size and place of the data.  These all
+        give the same bits, in worlds of one process there is only one of them, and where a group cannot go the way asked
+        for it goes as with "auto".  "library" is MPI's own all-reduce, whose low bits depend on library and buffer size.
+        """
+        return self._algorithm
+
+    @algorithm.setter
+    def algorithm(self, name: str) -> None:
+        if name not in ALGORITHMS:
+            raise ArgumentError(f"algorithm (ALLGRAD_ALGORITHM) must be one of {', '.join(ALGORITHMS)}, found {name!r}")
+        self._algorithm = name
+        self._asked = () if name == "auto" else (name,)  # part of every all-reduce's text, so that ranks compare it
 
     def __repr__(self) -> str:
         return f"<{self.kind} rank {self.rank} of {self.size} on {self.host}>"
@@ -108,7 +133,8 @@ class Communicator(ABC):
         """Replace ``flat`` (n,) by the fold over all ranks, times ``scale``; in place."""
         check_writable(flat)
         check_op(op, flat.dtype, scale is not None)
-        self._all_reduce(self._call("all_reduce", op, flat.dtype, flat.size, label=label), flat, op, scale)
+        call = self._call("all_reduce", _scaled(op, scale), flat.dtype, flat.size, *self._asked, label=label)
+        self._start_all_reduce(call, flat, op, scale, False).wait()
 
     def start_all_reduce(
         self, flat: Array, op: str = "sum", *, scale: float | None = None, shared_result: bool = False, label: str = ""
@@ -122,7 +148,7 @@ class Communicator(ABC):
         """
         check_writable(flat)
         check_op(op, flat.dtype, scale is not None)
-        call = self._call("start_all_reduce", op, flat.dtype, flat.size, label=label)
+        call = self._call("all_reduce", _scaled(op, scale), flat.dtype, flat.size, *self._asked, label=label)
         return self._start_all_reduce(call, flat, op, scale, shared_result)
 
     def progress(self) -> None:
@@ -148,7 +174,8 @@ class Communicator(ABC):
         check_op(op, flat.dtype, scale is not None)
         self._check_blocks(flat, "reduce_scatter")
         out = np.empty(flat.size // self.size, flat.dtype)
-        self._reduce_scatter(self._call("reduce_scatter", op, flat.dtype, flat.size, label=label), flat, op, scale, out)
+        call = self._call("reduce_scatter", _scaled(op, scale), flat.dtype, flat.size, label=label)
+        self._reduce_scatter(call, flat, op, scale, out)
         return out
 
     def all_to_all(
@@ -209,7 +236,8 @@ class Communicator(ABC):
         check_writable(flat)
         check_op(op, flat.dtype, scale is not None)
         self._check_rank(root, "root")
-        self._reduce(self._call("reduce", op, flat.dtype, flat.size, root, label=label), flat, root, op, scale)
+        call = self._call("reduce", _scaled(op, scale), flat.dtype, flat.size, root, label=label)
+        self._reduce(call, flat, root, op, scale)
 
     # -- between two ranks ----------------------------------------------------------------------------------------
 
@@ -289,9 +317,6 @@ class Communicator(ABC):
 
     @abstractmethod
     def _barrier(self, call: Call) -> None: ...
-
-    @abstractmethod
-    def _all_reduce(self, call: Call, flat: Array, op: str, scale: float | None) -> None: ...
 
     @abstractmethod
     def _start_all_reduce(self, call: Call, flat: Array, op: str, scale: float | None, shared_result: bool) -> Work: ...

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from allgrad.comm.agreement import Call, compare
+from allgrad.comm.agreement import Call, compare, fit
 
 # Length of the payload, text of the call, the payload if it fits.
 _TEXT_AT, _PAYLOAD_AT, RECORD_BYTES = 8, 128, 384
@@ -20,7 +20,7 @@ class Record:
     """A record under way: sent at once, complete when ``test()`` says so."""
 
     def __init__(self, comm: Any, size: int, call: Call, payload: bytes = b"", where: str = "") -> None:
-        text = (call.signature() + where).encode()[: _PAYLOAD_AT - _TEXT_AT]
+        text = fit(call.signature() + where, _PAYLOAD_AT - _TEXT_AT)
         mine = (
             len(payload).to_bytes(_TEXT_AT, "little") + text.ljust(_PAYLOAD_AT - _TEXT_AT, b"\0") + payload[:FITS_BYTES]
         )

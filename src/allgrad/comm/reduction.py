@@ -75,7 +75,9 @@ def fold(op: str, parts: Sequence[Array], outs: Sequence[Array], scale: float | 
     factor = None if scale is None else wide.type(scale)
     step = max(1, BLOCK_BYTES // wide.itemsize)
     # Sums grow in the first out where that is safe: its block is in cache when the next part is added.
-    direct = wide == dtype and (outs[0] is parts[0] or not any(np.may_share_memory(outs[0], part) for part in parts))
+    direct = wide == dtype and (
+        any(outs[0] is part for part in parts[:2]) or not any(np.may_share_memory(outs[0], part) for part in parts)
+    )
     scratch = outs[0] if direct else np.empty(min(step, count), wide)
     for start in range(0, count, step):
         stop = min(start + step, count)

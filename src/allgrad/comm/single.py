@@ -28,7 +28,11 @@ class SingleCommunicator(Communicator):
         return plain_buffer(nbytes)
 
     def split(self, color: int | None, key: int = 0) -> Communicator | None:
-        return None if color is None else SingleCommunicator()
+        if color is None:
+            return None
+        comm = SingleCommunicator()
+        comm.algorithm = self.algorithm
+        return comm
 
     def abort(self, code: int = 1) -> NoReturn:
         raise SystemExit(code)
@@ -48,12 +52,9 @@ class SingleCommunicator(Communicator):
     def _barrier(self, call: Call) -> None:
         return
 
-    def _all_reduce(self, call: Call, flat: Array, op: str, scale: float | None) -> None:
+    def _start_all_reduce(self, call: Call, flat: Array, op: str, scale: float | None, shared_result: bool) -> Work:
         if scale is not None:
             fold(op, [flat], [flat], scale)
-
-    def _start_all_reduce(self, call: Call, flat: Array, op: str, scale: float | None, shared_result: bool) -> Work:
-        self._all_reduce(call, flat, op, scale)
         return DoneWork(read_only(flat) if shared_result else flat)
 
     def _broadcast(self, call: Call, flat: Array, root: int) -> None:
@@ -79,7 +80,8 @@ class SingleCommunicator(Communicator):
             out[...] = flat
 
     def _reduce(self, call: Call, flat: Array, root: int, op: str, scale: float | None) -> None:
-        self._all_reduce(call, flat, op, scale)
+        if scale is not None:
+            fold(op, [flat], [flat], scale)
 
     def _isend(self, flat: Array, peer: int, tag: int) -> Work:
         raise UnsupportedError("a world of one rank has nobody to send to")

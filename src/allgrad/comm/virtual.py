@@ -106,9 +106,6 @@ class VirtualCommunicator(Communicator):
     def _barrier(self, call: Call) -> None:
         self._meet(call, None, lambda nothing: nothing)
 
-    def _all_reduce(self, call: Call, flat: Array, op: str, scale: float | None) -> None:
-        self._start_all_reduce(call, flat, op, scale, False).wait()
-
     def _start_all_reduce(self, call: Call, flat: Array, op: str, scale: float | None, shared_result: bool) -> Work:
         def finish(flats: list[Array]) -> list[Array]:
             total = np.empty_like(flats[0])
@@ -225,7 +222,9 @@ class VirtualCommunicator(Communicator):
         group: Group | None = self._meet(self._call("split"), (color, key), finish)
         if group is None:
             return None
-        return VirtualCommunicator(self._baton, group, group.members.index(self._me))
+        comm = VirtualCommunicator(self._baton, group, group.members.index(self._me))
+        comm.algorithm = self.algorithm
+        return comm
 
     def abort(self, code: int = 1) -> NoReturn:
         raise SystemExit(code)

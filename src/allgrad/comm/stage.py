@@ -1,0 +1,110 @@
+"""All-reduce of ordinary memory on one node, through a small stage in shared memory.
+
+Each rank has a row of the stage, the node has one more; all are two halves, used in turn, so that a rank can write the
+next block while others still read this one.  Small enough to stay in cache: main memory is read once and written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from allgrad.comm.node import Channel, Marks
+from allgrad.comm.progress import Steps
+from allgrad.comm.reduction import Array, fold, spans
+
+STAGE_BYTES = 1024 * 1024
+# Up to here every rank folds everything itself: twice the arithmetic, half the waiting.
+EAGER_BYTES = 64 * 1024
+_BLOCKS = 20  # bits of a mark that count the blocks of one call
+
+
+class Task(NamedTuple):
+    """One all-reduce: call ``k`` of the channel, with its number for messages."""
+
+    k: int
+    number: int
+    flat: Array
+    op: str
+    scale: float | None
+
+
+class Stage:
+    """The stage of a node as one rank sees it."""
+
+    def __init__(self, calls: Channel, marks: Marks, rank: int, rows: Sequence[Array], common: Array) -> None:
+        self._calls, self._marks, self._rank = calls, marks, rank
+        half = common.size // 2
+        self._rows = [[row[:half] for row in rows], [row[half : 2 * half] for row in rows]]
+        self._common = [common[:half], common[half : 2 * half]]
+        self._half = 0
+        self._used = [0, 0]  # the mark under which each half was last used
+
+    def _free(self, half: int) -> Steps:
+        """Wait until nobody reads the rows of that half any more."""
+        while not self._marks.all_done(self._used[half]):
+            yield
+
+    def eager(self, task: Task) -> Steps:
+        """Everybody shows everything and folds everything: one meeting."""
+        marks, flat, rank = self._marks, task.flat, self._rank
+        mark = task.k << _BLOCKS
+        half = self._half
+        yield from self._free(half)
+        rows = [row[: flat.nbytes].view(flat.dtype) for row in self._rows[half]]
+        rows[rank][...] = flat
+        marks.arrive(mark)
+        while not self._calls.all_arrived(task.k):
+            yield
+        self._calls.verify(task.k, task.number)
+        while not marks.all_arrived(mark):
+            yield
+        rows[rank] = flat
+        fold(task.op, rows, [flat], task.scale)
+        self._calls.finish(task.k)
+        marks.finish(mark)
+        self._used[half] = mark
+        self._half = 1 - half
+
+    def through(self, task: Task) -> Steps:
+        """Block by block: show the others their spans, fold one's own, fetch theirs.
+
+        The next block is shown before this one is folded, so that ranks rarely wait for each other.
+        """
+        marks, flat, rank = self._marks, task.flat, self._rank
+        while not self._calls.all_arrived(task.k):
+            yield
+        self._calls.verify(task.k, task.number)
+        self._calls.finish(task.k)
+        step = self._common[0].size // flat.itemsize
+        blocks = [flat[start : start + step] for start in range(0, flat.size, step)]
+        yield from self._show(blocks[0], task.k << _BLOCKS, self._half)
+        for i, block in enumerate(blocks):
+            mark, half = (task.k << _BLOCKS) + i, self._half
+            if i + 1 < len(blocks):
+                yield from self._show(blocks[i + 1], mark + 1, 1 - half)
+            while not marks.all_arrived(mark):
+                yield
+            rows = [row[: block.nbytes].view(flat.dtype) for row in self._rows[half]]
+            total = self._common[half][: block.nbytes].view(flat.dtype)
+            lo, hi = spans(block.size, len(rows), flat.itemsize)[rank]
+            if hi > lo:
+                parts = [row[lo:hi] for row in rows]
+                parts[rank] = mine = block[lo:hi]
+                fold(task.op, parts, [total[lo:hi], mine], task.scale)
+            marks.finish(mark)
+            while not marks.all_done(mark):
+                yield
+            block[:lo] = total[:lo]
+            block[hi:] = total[hi:]
+            self._half = 1 - half
+
+    def _show(self, block: Array, mark: int, half: int) -> Steps:
+        """Copy what the others fold into this rank's row."""
+        yield from self._free(half)
+        row = self._rows[half][self._rank][: block.nbytes].view(block.dtype)
+        lo, hi = spans(block.size, len(self._rows[half]), block.itemsize)[self._rank]
+        row[:lo] = block[:lo]
+        row[hi:] = block[hi:]
+        self._used[half] = mark
+        self._marks.arrive(mark)
