@@ -21,7 +21,8 @@
         ├── RankFailedError                               another rank failed; this one stops too
         ├── CollectiveTimeoutError (TimeoutError)         a rank did not arrive
         ├── DistStoreError                                a key did not come, or the store is gone
-        └── NonFiniteError                                NaN or Inf in too many steps in a row
+        ├── NonFiniteError                                NaN or Inf in too many steps in a row
+        └── ReplicaError                                  parameters, buffers or optimizers differ between ranks
 
 PyTorch programs catch ``RuntimeError``; NumPy programs catch the builtin of the kind.  Both work.
 Messages say what failed, on which rank where that matters, what was expected and found, and what to try.
@@ -116,3 +117,7 @@ class DistStoreError(DistributedError):
 
 class NonFiniteError(DistributedError):
     """Gradients were NaN or infinite for too many steps in a row."""
+
+
+class ReplicaError(DistributedError):
+    """What must be equal on all ranks is not: parameters, buffers or the state of the optimizers."""

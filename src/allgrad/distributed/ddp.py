@@ -17,6 +17,7 @@ from allgrad.distributed.hooks import Hook
 from allgrad.distributed.join_ddp import DDPJoinHook, first_active
 from allgrad.distributed.outputs import begins_round
 from allgrad.distributed.reducer import Reducer
+from allgrad.distributed.sentinel import EVERY, Sentinel
 from allgrad.distributed.weights import Weights
 from allgrad.errors import ArgumentError, DtypeError, UnsupportedError
 from allgrad.nn.modules.module import Module
@@ -39,7 +40,7 @@ class DistributedDataParallel(Module, Joinable):
         find_unused_parameters: bool = False, check_reduction: bool = False, gradient_as_bucket_view: bool = True,
         static_graph: bool = False, delay_all_reduce_named_params: Any = None, param_to_hook_all_reduce: Any = None,
         mixed_precision: Any = None, device_mesh: Any = None, skip_all_reduce_unused_params: bool = False, *,
-        nonfinite_limit: int | None = 10,
+        nonfinite_limit: int | None = 10, replica_check: int | None = EVERY,
     ) -> None:  # fmt: skip
         super().__init__()
         if device_ids is not None and any(str(d) not in ("cpu",) for d in device_ids):
@@ -84,12 +85,14 @@ class DistributedDataParallel(Module, Joinable):
         self._settings: dict[str, Any] = {
             "cap_bytes": int(cap * MIB), "first_cap_bytes": int(first * MIB), "nonfinite_limit": nonfinite_limit
         }  # fmt: skip
+        self.sentinel = Sentinel(self._all_params, module, replica_check)
         self._plan(comm)
 
     def _plan(self, comm: Any) -> None:
         """Make the reducer for the parameters that want a gradient now."""
         self._wanting = [bool(p._rg) for _, p in self._all_params]
         self.reducer = Reducer([(n, p) for n, p in self._all_params if p._rg], comm, **self._settings)
+        self.reducer.sentinel = self.sentinel
 
     def _replan(self) -> None:
         """Parameters were frozen or unfrozen: agree with the other ranks on the new list, then plan anew."""
@@ -138,11 +141,13 @@ class DistributedDataParallel(Module, Joinable):
     def meet_buffers(self, source: int = 0) -> None:
         """Buffers become those of rank ``source``, unless ``broadcast_buffers=False``."""
         if self.broadcast_buffers:
+            self.sentinel.before_buffers()
             buffers = list(self.module.buffers())
             if source:
                 self._broadcast(buffers, source)
             else:
                 self._broadcast(buffers)
+            self.sentinel.after_buffers()
 
     def skip(self, weighted: bool = False) -> None:
         """Instead of a forward and backward: this rank has no use for its batch, the others go on.

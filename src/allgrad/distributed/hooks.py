@@ -93,3 +93,9 @@ def run_hook(hook: Hook, state: Any, reducer: Reducer, bucket: Bucket) -> HookWo
     if not isinstance(future, Future):
         raise DtypeError(f"a communication hook must return a futures.Future, found {type(future).__name__}")
     return HookWork(bucket.flat, future)
+
+
+def lets_replicas_differ(state: Any) -> bool:
+    """Whether a hook with this state has stopped to make the gradients equal on all ranks: post-local SGD after its start."""
+    start = getattr(state, "start_localSGD_iter", None)
+    return start is not None and getattr(state, "iter", 0) >= start

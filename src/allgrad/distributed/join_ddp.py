@@ -27,6 +27,8 @@ class DDPJoinHook(JoinHook):
         model.reducer.stand_in()
         if self.optimizer is not None:
             self.optimizer.step()
+        else:
+            model.sentinel.away = True  # from now on the others step without this rank
 
     def post_hook(self, is_last_joiner: bool) -> None:
         """The same parameters everywhere: those of a rank that had the most batches."""
@@ -34,6 +36,8 @@ class DDPJoinHook(JoinHook):
             comm = self.model.process_group.comm
             said = comm.all_gather_bytes(b"1" if is_last_joiner else b"0", label="who has the final model")
             self.model._broadcast([*self.model.module.parameters(), *self.model.module.buffers()], said.index(b"1"))
+            sentinel = self.model.sentinel
+            sentinel.away, sentinel.state_away = False, sentinel.away or sentinel.state_away
 
 
 def first_active(join: Join | None) -> int:

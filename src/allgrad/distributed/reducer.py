@@ -23,8 +23,9 @@ from allgrad.comm import Communicator, Work
 from allgrad.context import ctx
 from allgrad.distributed.buckets import BucketPlan, Spec, plan_buckets
 from allgrad.distributed.global_graph import with_graph
-from allgrad.distributed.hooks import Hook, run_hook
+from allgrad.distributed.hooks import Hook, lets_replicas_differ, run_hook
 from allgrad.distributed.rounds import join_round, number_of_next
+from allgrad.distributed.sentinel import Sentinel
 from allgrad.distributed.votes import FAILED, Votes, first_bad
 from allgrad.distributed.weights import Weights, scaled
 from allgrad.errors import DistributedError, GradientError
@@ -82,6 +83,7 @@ class Reducer:
         self.active = False
         self.next = 0
         self.verdict: DistributedError | None = None
+        self.sentinel: Sentinel | None = None  # looks at the replicas when a round is over
         self._error: BaseException | None = None
         self._recorded: dict[int, Any] | None = None  # under create_graph: this rank's gradients with their graph
         self._weighing: tuple[Work, Array] | None = None
@@ -118,6 +120,8 @@ class Reducer:
         self.next = 0
         self.verdict = self._error = self._tail_work = self._weighing = self._share = None
         self._recorded = {} if ctx.walk is not None and ctx.walk.create_graph else None
+        if self.sentinel is not None:
+            self.sentinel.synchronizing()
         self.used.fill(0)
         self.ballot.fill(0)
         for bucket in self.buckets:
@@ -144,6 +148,8 @@ class Reducer:
     def _on_gradient(self, i: int) -> None:
         """Parameter ``i`` has its gradient: nothing more is coming in this backward."""
         if not self.enabled:
+            if self.sentinel is not None:
+                self.sentinel.unsynchronized()
             return
         self.begin()
         bucket, _ = self.home[i]
@@ -241,6 +247,8 @@ class Reducer:
                 p._grad = None
         else:
             self._hand_out()
+        if self.sentinel is not None and self.verdict is None:
+            self.verdict = self.sentinel.round_ended(self.comm, valid, lets_replicas_differ(self.hook_state))
         self.forget()
 
     def _hand_out(self) -> None:
