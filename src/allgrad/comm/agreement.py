@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from allgrad.errors import MismatchError
@@ -20,12 +21,17 @@ class Call(NamedTuple):
 
     def text(self) -> str:
         """Such as ``all_reduce(sum, float32, 10) for "fc1.weight"``."""
-        call = f"{self.name}({', '.join(str(fact) for fact in self.facts)})"
-        return f'{call} for "{self.label}"' if self.label else call
+        return _text(self.name, self.facts, self.label)
 
     def signature(self) -> str:
         """The text with its number: ``#5 all_reduce(sum, float32, 10)``; a call left out shows in every later one."""
         return f"#{self.sequence} {self.text()}"
+
+
+@lru_cache(maxsize=512)  # a program makes the same few calls again and again, and NumPy takes its time to name a dtype
+def _text(name: str, facts: tuple[Any, ...], label: str) -> str:
+    call = f"{name}({', '.join(str(fact) for fact in facts)})"
+    return f'{call} for "{label}"' if label else call
 
 
 def fit(text: str, limit: int) -> bytes:

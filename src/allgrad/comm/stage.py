@@ -13,7 +13,7 @@ from allgrad.comm.node import Channel, Marks
 from allgrad.comm.progress import Steps
 from allgrad.comm.reduction import Array, fold, spans
 
-STAGE_BYTES = 1024 * 1024
+STAGE_BYTES = 2 * 1024 * 1024
 # Up to here every rank folds everything itself: twice the arithmetic, half the waiting.
 EAGER_BYTES = 64 * 1024
 _BLOCKS = 20  # bits of a mark that count the blocks of one call
