@@ -1,6 +1,6 @@
 """The layer between ranks, under PyTorch's names."""
 
-from allgrad.distributed import algorithms, device_mesh, distributed_c10d, optim
+from allgrad.distributed import algorithms, device_mesh, distributed_c10d, nn, optim
 from allgrad.distributed.collectives import (
     ReduceOp,
     WorkHandle,
@@ -140,6 +140,7 @@ __all__ = [
     "isend",
     "monitored_barrier",
     "new_group",
+    "nn",
     "optim",
     "recv",
     "recv_object_list",
