@@ -36,8 +36,7 @@ class DDPJoinHook(JoinHook):
             comm = self.model.process_group.comm
             said = comm.all_gather_bytes(b"1" if is_last_joiner else b"0", label="who has the final model")
             self.model._broadcast([*self.model.module.parameters(), *self.model.module.buffers()], said.index(b"1"))
-            sentinel = self.model.sentinel
-            sentinel.away, sentinel.state_away = False, sentinel.away or sentinel.state_away
+            self.model.sentinel.away = False
 
 
 def first_active(join: Join | None) -> int:

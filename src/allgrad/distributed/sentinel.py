@@ -20,7 +20,6 @@ from allgrad.distributed.sentinel_digest import Entries, digest, optimizer_state
 from allgrad.errors import ArgumentError, ReplicaError
 
 EVERY = 50  # steps; a check costs at most a quarter of a step (benchmarks/sentinel.py)
-KINDS = ("parameters", "buffers", "optimizer state")
 
 
 class Sentinel:
@@ -34,10 +33,9 @@ class Sentinel:
         self.named, self.module, self.every = named, module, every
         self.step = 0  # synchronized backward passes so far, the same on every rank
         self.away = False  # this rank stands in without stepping: its parameters and optimizer are not the others'
-        self.state_away = False  # only its optimizer's state is not theirs
         self.local_steps = False  # an optimizer stepped by gradients that were not synchronized: replicas may differ
         self._before_local: list[int] | None = None
-        self._met: dict[int, int] = {}  # buffers: their versions when they were last made equal
+        self._met: dict[str, tuple[Any, int]] = {}  # buffers, and their versions when they were last made equal
         self._untouched: Entries = {}
 
     def due(self, step: int) -> bool:
@@ -50,13 +48,13 @@ class Sentinel:
             self._untouched = {
                 f"buffer {name!r}": digest(b._a)
                 for name, b in self.module.named_buffers()
-                if self._met.get(id(b)) == b._cell[0]
+                if (met := self._met.get(name)) is not None and met[0] is b and met[1] == b._cell[0]
             }
 
     def after_buffers(self) -> None:
         """Buffers are equal now."""
         if self.every is not None:
-            self._met = {id(b): b._cell[0] for b in self.module.buffers()}
+            self._met = {name: (b, b._cell[0]) for name, b in self.module.named_buffers()}
 
     def unsynchronized(self) -> None:
         """A gradient came under ``no_sync()``: if an optimizer steps before the next synchronized one, that was local."""
@@ -82,13 +80,10 @@ class Sentinel:
             return None
         mine = (parameters(self.named), self._untouched, optimizer_state(self.named))
         apart = self.away or self.local_steps or differing
-        compared = (not apart, not apart, not (apart or self.state_away))
-        flags = bytes([sum(bit << k for k, bit in enumerate(compared))])
-        rows = comm.all_gather_bytes(
-            flags + b"".join(map(total, mine)), label=f"digest of the replicas at step {self.step}"
-        )
-        ranks = [[r for r in range(comm.size) if rows[r][0] >> k & 1] for k in range(len(KINDS))]
-        odd = [len({rows[r][1 + 8 * k : 9 + 8 * k] for r in ranks[k]}) > 1 for k in range(len(KINDS))]
+        row = bytes([apart]) + b"".join(map(total, mine))
+        rows = comm.all_gather_bytes(row, label=f"digest of the replicas at step {self.step}")
+        ranks = [r for r in range(comm.size) if not rows[r][0]]
+        odd = [len({rows[r][1 + 8 * k : 9 + 8 * k] for r in ranks}) > 1 for k in range(len(mine))]
         if self.local_steps and len({rows[r][1:9] for r in range(comm.size)}) == 1:
             self.local_steps = False  # somebody has averaged the parameters
         if not any(odd):
@@ -97,9 +92,9 @@ class Sentinel:
         everything: list[list[Entries]] = [json.loads(text) for text in texts]
         complaints = [
             complaint
-            for k in range(len(KINDS))
+            for k in range(len(mine))
             if odd[k]
-            for complaint in _differences({r: everything[r][k] for r in ranks[k]}, shared_only=k == 1)
+            for complaint in _differences({r: everything[r][k] for r in ranks}, shared_only=k == 1)
         ]
         return self._error(comm, complaints) if complaints else None
 
@@ -110,8 +105,9 @@ class Sentinel:
             + "\n  ".join(complaints[:5])
             + more
             + f"\nThey were last compared {self._since()}. What runs on some ranks only may be the reason: a step or a "
-            "load under `if rank == 0`, a schedule that follows the rank's own loss, numbers drawn per rank, a damaged "
-            "memory. Nothing was changed by this check; DistributedDataParallel(..., replica_check=None) turns it off"
+            "load under `if rank == 0`, a schedule that follows the rank's own loss, numbers drawn per rank, join() "
+            "without its optimizer=, damaged memory. Nothing was changed by this check; replica_check=None in "
+            "DistributedDataParallel(...) turns it off"
         )
 
     def _since(self) -> str:

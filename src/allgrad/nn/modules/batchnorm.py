@@ -79,6 +79,7 @@ class _BatchNorm(_NormBase):
         momentum = 0.0 if self.momentum is None else self.momentum
         if self.training and self.track_running_stats and self.num_batches_tracked is not None:
             self.num_batches_tracked._a += 1
+            self.num_batches_tracked._cell[0] += 1
             if self.momentum is None:  # a cumulative average
                 momentum = 1.0 / float(self.num_batches_tracked._a)
         tracked = not self.training or self.track_running_stats

@@ -75,6 +75,7 @@ class SyncBatchNorm(_BatchNorm):
         if not (self.training and self.track_running_stats):
             return
         self.num_batches_tracked._a += 1
+        self.num_batches_tracked._cell[0] += 1
         share = 1.0 / float(self.num_batches_tracked._a) if self.momentum is None else self.momentum
         for kept, new in ((self.running_mean, mean._a), (self.running_var, variance._a * (count / (count - 1)))):
             kept._a *= 1 - share
