@@ -44,13 +44,34 @@ def _matmul_b(g: Array, a: Array, b_shape: Any) -> Array:
 matmul.pull(a=_matmul_a, b=_matmul_b)
 
 
+# OpenBLAS multiplies small single-precision matrices without first copying them into its own order: results of about
+# 1,200 elements, one million multiplications.  A thin batch against a large transposed matrix is faster as several such
+# products than as one: measured 2 to 3.7 times at 8 rows, 1.7 at 32, 1.3 at 64, 1.15 at 128; other layouts gain nothing.
+SMALL_RESULT, SMALL_WORK = 1200, 1_000_000
+
+
+def times_transposed(x: Array, weight: Array) -> Array:
+    """``x @ weight.T`` for matrices: (n, k), (m, k) -> (n, m)."""
+    (n, k), m = x.shape, len(weight)
+    if 4 <= n <= 128 and n * m > SMALL_RESULT and x.dtype == np.float32 and weight.dtype == np.float32:
+        block = min(SMALL_RESULT // n, SMALL_WORK // (n * k or 1)) & ~7
+        if n * k * block >= (64_000 if n <= 16 else 110_000 if n <= 32 else 260_000):  # else not worth a call each
+            y, across = np.empty((n, m), np.float32), weight.T
+            for start in range(0, m, block):
+                np.matmul(x, across[:, start : start + block], y[:, start : start + block])
+            return y
+    return np.matmul(x, weight.T)
+
+
 @op
 def linear(x: Array, weight: Array, bias: Array = None) -> Array:
     """``x @ weight.T + bias``: (..., in), (out, in), (out,) -> (..., out)."""
     if is_half(x.dtype):
         y = matmul(rows_of(x), weight.T).reshape(x.shape[:-1] + weight.shape[:1])
+    elif x.ndim == 2:
+        y = times_transposed(x, weight)
     elif x.ndim > 2 and x.flags.c_contiguous:
-        y = np.matmul(rows_of(x), weight.T).reshape(x.shape[:-1] + weight.shape[:1])
+        y = times_transposed(rows_of(x), weight).reshape(x.shape[:-1] + weight.shape[:1])
     else:
         y = np.matmul(x, weight.T)
     if bias is not None:
