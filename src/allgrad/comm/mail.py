@@ -71,7 +71,7 @@ def _deliver(sender: int, content: Array, work: MailWork, posted: MailWork, tag:
     work.done = posted.done = True
     posted.source = sender
     flat = posted.result
-    if content.nbytes != flat.nbytes:
+    if content.nbytes != flat.nbytes or content.dtype != flat.dtype:
         posted.error = (
             f"rank {sender} sent {content.size} elements of {content.dtype}, {content.nbytes} bytes (tag {tag}), "
             f"but the receiver expects {flat.size} of {flat.dtype}, {flat.nbytes} bytes"

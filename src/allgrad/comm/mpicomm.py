@@ -248,8 +248,8 @@ class MpiCommunicator(Communicator):
     def set_timeout(self, seconds: float) -> None:
         self.timeout_s = seconds
 
-    def split(self, color: int | None, key: int = 0) -> Communicator | None:
-        call = self._call("split")
+    def split(self, color: int | None, key: int = 0, label: str = "") -> Communicator | None:
+        call = self._call("split", label=label)
         self._record(call)
         comm = self._comm.Split(self._world.undefined if color is None else color, key)
         if color is None:

@@ -21,7 +21,9 @@ Steps = Iterator[None]
 # So long a rank asks without pause, giving the core away in between; after that it sleeps between its questions.
 # A sleeper is run at once when it wakes, even beside programs that never sleep; one that gives its core away to them
 # gets it back milliseconds later.
-_SPINS = 20  # first without giving it away: it may come back milliseconds later, and the others mostly are about to arrive
+_SPINS = (
+    20  # first without giving it away: it may come back milliseconds later, and the others mostly are about to arrive
+)
 _QUICK_S = 300e-6
 _NAP_S = 50e-6
 _LOOK_AROUND_S = 0.25

@@ -272,7 +272,7 @@ class Communicator(ABC):
         """Zeroed memory of ``nbytes``, where possible such that all-reduce needs no copies.  Collective, same size on all."""
 
     @abstractmethod
-    def split(self, color: int | None, key: int = 0) -> Communicator | None:
+    def split(self, color: int | None, key: int = 0, label: str = "") -> Communicator | None:
         """A new group of the ranks that give the same ``color``, ordered by ``key``, then rank.  None: in no group."""
 
     def subgroup(self, ranks: Sequence[int]) -> Communicator | None:
@@ -283,7 +283,7 @@ class Communicator(ABC):
         if len(set(members)) != len(members) or not members:
             raise ArgumentError(f"a subgroup needs at least one rank and each once, found {members}")
         inside = self.rank in members
-        return self.split(0 if inside else None, members.index(self.rank) if inside else 0)
+        return self.split(0 if inside else None, members.index(self.rank) if inside else 0, f"ranks {members}")
 
     @abstractmethod
     def abort(self, code: int = 1) -> NoReturn:

@@ -27,7 +27,7 @@ class SingleCommunicator(Communicator):
     def allocate(self, nbytes: int) -> Buffer:
         return plain_buffer(nbytes)
 
-    def split(self, color: int | None, key: int = 0) -> Communicator | None:
+    def split(self, color: int | None, key: int = 0, label: str = "") -> Communicator | None:
         if color is None:
             return None
         comm = SingleCommunicator()

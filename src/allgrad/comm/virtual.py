@@ -211,7 +211,7 @@ class VirtualCommunicator(Communicator):
         self._barrier(self._call("allocate", nbytes))
         return plain_buffer(nbytes)
 
-    def split(self, color: int | None, key: int = 0) -> Communicator | None:
+    def split(self, color: int | None, key: int = 0, label: str = "") -> Communicator | None:
         def finish(wishes: list[tuple[int | None, int]]) -> list[Group | None]:
             groups: dict[int, Group] = {}
             for c in sorted({c for c, _ in wishes if c is not None}):
@@ -219,7 +219,7 @@ class VirtualCommunicator(Communicator):
                 groups[c] = Group(tuple(self._group.members[r] for _, r in order))
             return [None if c is None else groups[c] for c, _ in wishes]
 
-        group: Group | None = self._meet(self._call("split"), (color, key), finish)
+        group: Group | None = self._meet(self._call("split", label=label), (color, key), finish)
         if group is None:
             return None
         comm = VirtualCommunicator(self._baton, group, group.members.index(self._me))

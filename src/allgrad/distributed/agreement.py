@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from allgrad.comm import Communicator
 from allgrad.distributed.buckets import Spec, digest
@@ -30,6 +31,26 @@ def check_same_model(comm: Communicator, specs: Sequence[Spec], what: str = "par
         f"the ranks hold different models (seen on rank {comm.rank} of {comm.size}):\n  "
         + "\n  ".join(complaints)
         + "\nBuild the model from the same code and settings on every rank; only the data may depend on the rank"
+    )
+
+
+def check_same_settings(comm: Communicator, settings: Mapping[str, Any], what: str) -> None:
+    """MismatchError on every rank, naming the odd rank and the setting, unless all ranks give the same JSON-able values."""
+    texts = comm.all_gather_bytes(json.dumps(settings).encode(), label=f"settings of {what}")
+    if all(text == texts[0] for text in texts):
+        return
+    usual = json.loads(Counter(texts).most_common(1)[0][0])
+    found = [json.loads(text) for text in texts]
+    right = found.index(usual)
+    complaints = [
+        f"rank {r} has {name}={mine.get(name)!r}, expected {value!r} as on rank {right}"
+        for r, mine in enumerate(found)
+        for name, value in usual.items()
+        if mine.get(name) != value
+    ]
+    raise MismatchError(
+        f"the ranks make {what} with different settings (seen on rank {comm.rank} of {comm.size}): {'; '.join(complaints)}. "
+        "Settings must not depend on the rank"
     )
 
 

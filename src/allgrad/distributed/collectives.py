@@ -57,6 +57,11 @@ def flat_copy(a: Array) -> tuple[Array, bool]:
     return np.array(a, order="C").reshape(-1), True
 
 
+def shape_label(a: Array) -> str:
+    """What ranks compare beside the count: adding [2, 3] to [3, 2] is a mistake that no count shows."""
+    return "" if a.ndim == 1 else f"shape {list(a.shape)}"
+
+
 def written(tensor: Any, flat: Array, copied: bool) -> None:
     """Bring a result home and note the change."""
     if copied:
@@ -100,10 +105,10 @@ def all_reduce(tensor: Any, op: Any = ReduceOp.SUM, group: Any = None, async_op:
     flat, copied = flat_copy(a)
     name, scale = _named(op, g)
     if not async_op:
-        g.comm.all_reduce(flat, name, scale=scale)
+        g.comm.all_reduce(flat, name, scale=scale, label=shape_label(a))
         written(tensor, flat, copied)
         return None
-    work = g.comm.start_all_reduce(flat, name, scale=scale)
+    work = g.comm.start_all_reduce(flat, name, scale=scale, label=shape_label(a))
     return WorkHandle(work, lambda: written(tensor, flat, copied), [tensor])
 
 
@@ -153,7 +158,7 @@ def reduce(
     root = _root(g, dst, group_dst, "dst")
     name, scale = _named(op, g)
     flat, copied = flat_copy(tensor_array(tensor))
-    g.comm.reduce(flat, root, name, scale=scale)
+    g.comm.reduce(flat, root, name, scale=scale, label=shape_label(tensor._a))
     if g.comm.rank == root:
         written(tensor, flat, copied)
     return done(async_op)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from allgrad.context import ctx
-from allgrad.distributed.agreement import check_same_model
+from allgrad.distributed.agreement import check_same_model, check_same_settings
 from allgrad.distributed.algorithms.join import Join, Joinable, JoinHook
 from allgrad.distributed.buckets import Spec
 from allgrad.distributed.group import ProcessGroup, group_of
@@ -76,6 +76,13 @@ class DistributedDataParallel(Module, Joinable):
             check_same_model(
                 comm, [Spec(n, tuple(b.shape), b._a.dtype.name) for n, b in module.named_buffers()], "buffer"
             )
+            check_same_model(comm, [Spec(n, tuple(p.shape), p._a.dtype.name) for n, p in params], "trained parameter")
+            settings = {
+                "bucket_cap_mb": cap,
+                "broadcast_buffers": broadcast_buffers,
+                "nonfinite_limit": nonfinite_limit,
+            }
+            check_same_settings(comm, settings, "DistributedDataParallel")
             self._broadcast([*module.parameters(), *module.buffers()])
         first = min(cap, 1.0) if bucket_cap_mb is None else cap
         # Two models in one program must not wait for each other's messages: each further one has a stream of its own.

@@ -15,7 +15,9 @@ import numpy as np
 
 from allgrad.autograd.modes import enable_grad
 from allgrad.autograd.record import Variable, wrap
+from allgrad.distributed.agreement import check_same_model
 from allgrad.distributed.algorithms.join import Join, Joinable, JoinHook
+from allgrad.distributed.buckets import Spec
 from allgrad.distributed.group import ProcessGroup, group_of
 from allgrad.distributed.objects import gather_object
 from allgrad.errors import ArgumentError, DistributedError, UnsupportedError
@@ -52,6 +54,12 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         self._whole: dict[str, Any] | None = None
         super().__init__(params, defaults)
         comm = self.process_group.comm
+        shown = [
+            Spec(f"{g}.{i}", tuple(p.shape), p._a.dtype.name)
+            for g, group in enumerate(self.param_groups)
+            for i, p in enumerate(group["params"])
+        ]
+        check_same_model(comm, shown, "optimizer parameter")
         shares = [{**group, "params": self._mine(g)} for g, group in enumerate(self.param_groups)]
         self.optim = optimizer_class(shares, **defaults)
         for group, share in zip(self.param_groups, self.optim.param_groups):
@@ -154,6 +162,13 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
                 "consolidate_state_dict(to=rank) on all ranks beforehand if you meant to save the global state."
             )
         return self._whole
+
+    def local_state_dict(self) -> dict[str, Any]:
+        """This rank's share of the state, in the plain optimizer's numbering: what a checkpoint keeps of each rank."""
+        if self.optim is None:
+            raise DistributedError("the optimizer is not made yet")
+        number = {id(p): i for i, p in enumerate(p for g in self.param_groups for p in g["params"])}
+        return {**super().state_dict(), "state": {number[id(p)]: entry for p, entry in self.optim.state.items()}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a whole state, also one of the plain optimizer or of another number of ranks: each rank keeps its share."""
