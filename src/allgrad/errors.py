@@ -15,6 +15,7 @@
     ├── UnknownAttributeError (AttributeError)            a module has no parameter, buffer or submodule of that name
     ├── StateMismatchError (RuntimeError)                 a state dict does not fit a module
     ├── CheckpointError   (RuntimeError)                  a file is damaged, foreign or unsafe
+    │   └── CheckpointMismatchError                       a checkpoint belongs to another model, data or program
     └── DistributedError  (RuntimeError)                  the layer between ranks
         ├── LaunchError                                   the world is not what the launcher promised
         ├── MismatchError                                 ranks disagree about what they are doing
@@ -88,7 +89,11 @@ class StateMismatchError(AllgradError, RuntimeError):
 
 
 class CheckpointError(AllgradError, RuntimeError):
-    """A saved file is damaged, foreign or unsafe."""
+    """A saved file is damaged, foreign or unsafe, or could not be written."""
+
+
+class CheckpointMismatchError(CheckpointError):
+    """A checkpoint belongs to another model, other data or another program."""
 
 
 class DistributedError(AllgradError, RuntimeError):

@@ -25,11 +25,11 @@ _OPENING = f'{{"__metadata__":{{"allgrad.format":"{FORMAT}","allgrad.sha256":"'.
 _OURS = ("allgrad.format", "allgrad.sha256", "allgrad.tree")
 _NO_DIGEST = b"0" * 64
 
-_NAMES = {
+SAFETENSORS_NAMES = {
     "bool": "BOOL", "uint8": "U8", "int8": "I8", "int16": "I16", "uint16": "U16", "float16": "F16", "bfloat16": "BF16",
     "int32": "I32", "uint32": "U32", "float32": "F32", "float64": "F64", "int64": "I64", "uint64": "U64",
 }  # fmt: skip
-_DTYPES = {v: k for k, v in _NAMES.items()}
+_DTYPES = {v: k for k, v in SAFETENSORS_NAMES.items()}
 
 
 def pack(value: Any) -> list[bytes | memoryview]:
@@ -43,7 +43,7 @@ def pack(value: Any) -> list[bytes | memoryview]:
     for name, a in sorted(packer.arrays.items(), key=lambda entry: -entry[1].itemsize):
         whole = np.ascontiguousarray(a, a.dtype.newbyteorder("<"))
         entries[name] = {
-            "dtype": _NAMES[from_np(a.dtype).name],
+            "dtype": SAFETENSORS_NAMES[from_np(a.dtype).name],
             "shape": list(a.shape),
             "data_offsets": [start, start + whole.nbytes],
         }
