@@ -3,6 +3,8 @@
 #   make demo     train on real handwritten digits, on two MPI ranks
 #   make test     the whole suite: one process, then 2, 3 and 4 MPI ranks      (MPI=mpich: with the other MPI)
 #   make check    ruff, ruff format, mypy, doctests
+#   make bench    training, memory, operations and ranks against PyTorch, if it is installed: benchmarks/RESULTS.md
+#   make bench-quick   has a training step become slower?  less than a minute, without PyTorch
 #   make clean    remove what the targets above have made
 
 PYTHON ?= python3
@@ -24,7 +26,7 @@ MPI_FLAGS := $(if $(filter openmpi,$(MPI)),$(OPENMPI_FLAGS))
 
 PIP := -m pip install --quiet --disable-pip-version-check --no-input
 
-.PHONY: help demo test test-one test-2 test-3 test-4 check clean
+.PHONY: help demo test test-one test-2 test-3 test-4 check bench bench-quick clean
 .NOTPARALLEL:
 
 help:
@@ -54,6 +56,15 @@ check: $(DEV)/installed
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
 	$(THREADS) $(MPI_ENV) $(DEV)/bin/python -m pytest -q --doctest-modules src/allgrad
+
+# Another Python, one with PyTorch and numba in it: make bench BENCH_PYTHON=~/venv/bin/python
+BENCH_PYTHON ?= $(DEV)/bin/python
+
+bench: $(DEV)/installed
+	@$(THREADS) PYTHONPATH=src $(BENCH_PYTHON) benchmarks/run.py $(PARTS)
+
+bench-quick: $(DEV)/installed
+	@$(THREADS) $(DEV)/bin/python benchmarks/quick.py
 
 clean:
 	rm -rf .venv .venv-openmpi .venv-mpich build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

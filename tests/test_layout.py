@@ -16,7 +16,7 @@ PACKAGE = REPOSITORY / "src" / "allgrad"
 # docs/design.md has the same table with its reasons.
 FLOORS = (
     ("errors", "absent", "dtypes", "context", "random", "printing", "threads", "version"),
-    ("ops", "comm"),
+    ("ops", "comm", "fast"),
     ("autograd",),
     ("functions", "tensor", "linalg", "special"),
     (
@@ -192,7 +192,14 @@ def test_no_file_is_longer_than_its_idea() -> None:
 
 @pytest.mark.parametrize(
     ("module", "unwanted"),
-    [("allgrad", "mpi4py"), ("allgrad.cli", "mpi4py"), ("allgrad", "tqdm"), ("allgrad", "scipy"), ("allgrad", "torch")],
+    [
+        ("allgrad", "mpi4py"),
+        ("allgrad.cli", "mpi4py"),
+        ("allgrad", "tqdm"),
+        ("allgrad", "scipy"),
+        ("allgrad", "numba"),
+        ("allgrad", "torch"),
+    ],
 )
 def test_importing_stays_light(module: str, unwanted: str) -> None:
     program = f"import sys, {module}; sys.exit(any(name.split('.')[0] == {unwanted!r} for name in sys.modules))"

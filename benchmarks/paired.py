@@ -1,0 +1,72 @@
+"""Measuring in pairs: contenders take turns in one run, so that what disturbs the machine disturbs all of them."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+Call = Callable[[], Any]
+Times = dict[str, list[float]]
+
+
+class Ratio(NamedTuple):
+    """Quotients of one contender's times by another's, turn by turn."""
+
+    low: float
+    median: float
+    high: float
+
+
+def turns(
+    calls: dict[str, Call],
+    *,
+    seconds: float,
+    least: int = 5,
+    most: int = 400,
+    grain_s: float = 2e-3,
+    clock: Callable[[], float] = time.process_time,
+) -> Times:
+    """Seconds of one call, for each contender and each of its turns.
+
+    A turn repeats a short call until it has run for ``grain_s``.  ``clock`` counts the CPU time of all threads of this
+    process: with one thread each that is what a quiet machine's wall clock shows, and other programs do not count.
+    """
+    counts: dict[str, int] = {}
+    for name, call in calls.items():
+        call()  # builds optimizer state, compiles kernels
+        call()
+        start = clock()
+        call()
+        counts[name] = max(1, round(grain_s / max(clock() - start, 1e-7)))
+    found: Times = {name: [] for name in calls}
+    order = list(calls)
+    gc.collect()
+    end = time.perf_counter() + seconds
+    for turn in range(most):
+        if turn >= least and time.perf_counter() > end:
+            break
+        for name in order:
+            call, count = calls[name], counts[name]
+            start = clock()
+            for _ in range(count):
+                call()
+            found[name].append((clock() - start) / count)
+        order.append(order.pop(0))  # nobody always comes after the same one
+    return found
+
+
+def ratio(mine: list[float], theirs: list[float]) -> Ratio:
+    """How the turns of two contenders compare; below 1 the first is faster."""
+    quotients = sorted(a / b for a, b in zip(mine, theirs))
+    return Ratio(quotients[0], statistics.median(quotients), quotients[-1])
+
+
+def fastest(calls: dict[str, Call], *, seconds: float) -> str:
+    """Which of several ways to do the same is the fastest, by the median of a short run."""
+    if len(calls) == 1:
+        return next(iter(calls))
+    found = turns(calls, seconds=seconds, least=3)
+    return min(found, key=lambda name: statistics.median(found[name]))
