@@ -60,6 +60,10 @@ class Disk:
         finally:
             os.close(handle)
 
+    def exists(self, path: str) -> bool:
+        """Whether there is anything of that name; links are followed."""
+        return os.path.exists(path)
+
     def names(self, path: str) -> list[str]:
         """What lies in a folder, sorted."""
         return sorted(os.listdir(path))

@@ -9,6 +9,7 @@ latest                       the name of the newest one and the SHA-256 in its m
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -153,7 +154,7 @@ class Folder:
         """Make the folder of the run, if it is not there."""
         missing = []
         path = os.path.abspath(self.path)
-        while not os.path.isdir(path):
+        while not self.disk.exists(path):
             missing.append(path)
             path = os.path.dirname(path)
         for path in reversed(missing):
@@ -163,8 +164,9 @@ class Folder:
 
 
 def latest_bytes(name: str, digest: str) -> bytes:
-    """The content of ``latest``."""
-    return json.dumps({"checkpoint": name, "manifest_sha256": digest}).encode() + b"\n"
+    """The content of ``latest``, with a digest of its own."""
+    own = hashlib.sha256(f"{name} {digest}".encode()).hexdigest()
+    return json.dumps({"checkpoint": name, "manifest_sha256": digest, "sha256": own}).encode() + b"\n"
 
 
 def _serial(name: str) -> int:

@@ -85,7 +85,7 @@ class CheckpointManager:
         name: str = from_first(self.comm, lambda: f".seen-by-all-{uuid.uuid4().hex}", what, kept)
         from_first(self.comm, lambda: write_file(self._folder.disk, os.path.join(path, name), [b""])[0], what, kept)
         try:
-            seen = os.path.exists(os.path.join(path, name))
+            seen = self._folder.disk.exists(os.path.join(path, name))
             complaints = exchange(self.comm, "" if seen else "does not see it", "one shared folder")
         finally:
             self.comm.barrier("one shared folder")
