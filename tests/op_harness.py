@@ -78,7 +78,7 @@ def wanted(op: Op, sample: Sample) -> tuple[int, ...]:
 def outputs(op: Op, inputs: Sequence[Any], meta: dict[str, Any]) -> list[Array]:
     """The op's results on guarded arrays."""
     y = op.forward(*[guarded(x) for x in inputs], **meta)
-    return [np.asarray(part) for part in (y if op.multi else (y,))]
+    return [np.asarray(part) for part in (y if op.multi else (y[0] if op.keeps else y,))]
 
 
 def differentiable_outputs(op: Op, inputs: Sequence[Any], meta: dict[str, Any]) -> list[Array]:

@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from scipy.special import log_softmax, logsumexp, xlogy
+from scipy.special import log_softmax, xlogy
 
 from op_samples import Sample
 
@@ -34,7 +34,7 @@ def cross_entropy_reference(
         if k != ignore_index:
             loss[i] = -(1 - smoothing) * w[k] * p[i, k] - smoothing / x.shape[1] * (w * p[i]).sum()
             count += w[k]
-    return reduced(loss, reduction, count), logsumexp(x, 1, keepdims=True)
+    return reduced(loss, reduction, count)
 
 
 T = np.array([0, 3, 1, 1, 2])

@@ -131,6 +131,9 @@ def apply(op: Op, inputs: tuple[Any, ...], meta: dict[str, Any]) -> Any:
         raise explained(op, arrays, error) from error
     if op.multi:
         return _wrap_outputs(op, inputs, meta, arrays, parents if mask else None, y)
+    kept = None
+    if op.keeps:
+        y, kept = y
     out = _new(_face)
     out._a = y = y if type(y) is np.ndarray else np.asarray(y)
     out._cell = [0]
@@ -144,7 +147,7 @@ def apply(op: Op, inputs: tuple[Any, ...], meta: dict[str, Any]) -> Any:
             plan = op._plans.get(mask) or op.plan(mask)
             out._node = node = Node(op, meta, plan, tuple(parents), y.shape, dtype)
             if plan.keep:
-                save(node, inputs, arrays, (out,))
+                save(node, inputs, arrays, (out,), kept)
             if ctx.anomaly:
                 note_trace(node)
     return out
@@ -153,7 +156,7 @@ def apply(op: Op, inputs: tuple[Any, ...], meta: dict[str, Any]) -> Any:
 def run(op: Op, arrays: Sequence[Any], meta: dict[str, Any]) -> Any:
     """The op's forward on arrays, NumPy's errors told in this library's words."""
     try:
-        return op.forward(*arrays, **meta)
+        return op.forward(*arrays, **meta)[0] if op.keeps else op.forward(*arrays, **meta)
     except (ValueError, TypeError, IndexError) as error:
         raise explained(op, arrays, error) from error
 

@@ -14,8 +14,8 @@ from allgrad.errors import DtypeError, GradientError, InplaceError
 Array = np.ndarray[Any, Any]
 
 
-def save(node: Node, inputs: tuple[Any, ...], arrays: list[Any], outs: tuple[Variable, ...]) -> None:
-    """Keep what the plan of ``node`` names."""
+def save(node: Node, inputs: tuple[Any, ...], arrays: list[Any], outs: tuple[Variable, ...], kept: Any = None) -> None:
+    """Keep what the plan of ``node`` names; ``kept``: what the op's forward returned for it."""
     saved: list[Any] = []
     versions: list[Any] = []
     for kind, i in node.plan.keep:
@@ -39,6 +39,8 @@ def save(node: Node, inputs: tuple[Any, ...], arrays: list[Any], outs: tuple[Var
             for j, o in enumerate(outs):
                 if reads is None or j in reads:
                     versions.append((o._cell, o._cell[0], -1))
+        elif kind == "kept":
+            saved.append(kept)
         elif kind == "shape":
             saved.append(np.shape(arrays[i]))
         elif kind == "shapes":

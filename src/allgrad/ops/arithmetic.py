@@ -85,7 +85,7 @@ def gate(x: Array, mask: Array) -> Array:
 
     On the bits: three times as fast as ``np.where`` for a mask without pattern (1M float32: 0.3 ms, 3.9 ms).
     """
-    if np.ndim(mask) == 0 or x.shape != mask.shape or x.dtype.kind not in "fiu":
+    if x.size <= 512 or np.ndim(mask) == 0 or x.shape != mask.shape or x.dtype.kind not in "fiu":
         return np.where(mask, x, x.dtype.type(0))
     whole = np.dtype(f"i{x.dtype.itemsize}")
     bits = mask.view(np.int8).astype(whole)

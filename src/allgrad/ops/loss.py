@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,10 +57,24 @@ TAME = 40.0
 """Scores of at most this size need no largest one taken off before exponentials: nothing overflows or vanishes."""
 
 
+@lru_cache(maxsize=64)
+def _ones(count: int, dtype: Any) -> Array:
+    return np.ones((count, 1), dtype)
+
+
+def _tame(x: Array) -> bool:
+    """Whether all scores are small.  Of few scores the sum of squares shows it faster than two reductions do."""
+    if x.dtype.itemsize < 4:
+        return False
+    if x.size <= 1024 and np.vdot(x, x) <= TAME * TAME:
+        return True
+    return bool(x.max() <= TAME and x.min() >= -TAME)
+
+
 def log_sum_exp(x: Array) -> Array:
     """The logarithm of the summed exponentials of each row: (n, c) -> (n, 1)."""
-    ones = np.ones((x.shape[1], 1), x.dtype)
-    if x.dtype.itemsize >= 4 and x.max() <= TAME and x.min() >= -TAME:
+    ones = _ones(x.shape[1], x.dtype)
+    if _tame(x):
         total = np.exp(x) @ ones
         return np.log(total, out=total)
     top = x.max(1, keepdims=True)
@@ -71,28 +86,43 @@ def log_sum_exp(x: Array) -> Array:
     return total
 
 
-def _shares(x_shape: Any, dtype: Any, target: Array, weight: Array | None, ignore_index: int, smoothing: float) -> Any:
-    """How much of each class's -log p each row pays, apart from the target itself.
+class Shares(NamedTuple):
+    """How much of each class's -log p each row pays.
 
-    Returns (target with -1 for rows that do not count, share of the target (n,), share of every class (c,) or None,
-    what "mean" divides by).
+    ``target`` (n,) is -1 for rows that do not count; ``own`` (n,) is the target's share, None: 1 each; ``every`` (c,) that
+    of all classes, None: nothing; ``divisor`` is that of "mean".
     """
-    valid = check_classes(target, x_shape[1], ignore_index)
-    safe = target if valid is None else np.where(valid, target, 0)
+
+    target: Array
+    own: Array | None
+    every: Array | None
+    divisor: float
+
+
+def _shares(
+    x_shape: Any, dtype: Any, target: Array, weight: Array | None, ignore_index: int, smoothing: float
+) -> Shares:
+    classes = x_shape[1]
+    plain = weight is None and not smoothing and target.dtype == np.int64 and not 0 <= ignore_index < classes
+    # As numbers without sign, negative classes are very large ones.
+    if plain and target.size and np.maximum.reduce(target.view(np.uint64)) < classes:
+        return Shares(target.copy(), None, None, float(len(target)))
+    valid = check_classes(target, classes, ignore_index)
+    safe = target.copy() if valid is None else np.where(valid, target, 0)
     own = np.ones(len(target), dtype) if weight is None else weight[safe]
     if valid is not None:
         own = own * valid.astype(dtype)
         safe = np.where(valid, target, -1)
     count = float(own.sum(dtype=np.float64))
     if not smoothing:
-        return safe, own, None, count
-    every = np.full(x_shape[1], smoothing / x_shape[1], dtype)
+        return Shares(safe, own, None, count)
+    every = np.full(classes, smoothing / classes, dtype)
     if weight is not None:
         every *= weight
-    return safe, own * dtype.type(1 - smoothing), every, count
+    return Shares(safe, own * dtype.type(1 - smoothing), every, count)
 
 
-@op(multi=True)
+@op(keeps=True)
 def cross_entropy(
     x: Array,
     target: Array,
@@ -101,74 +131,64 @@ def cross_entropy(
     ignore_index: int = -100,
     smoothing: float = 0.0,
     reduction: str = "mean",
-) -> tuple[Array, Array]:
-    """Negative log-likelihood of class indices under softmax, in nats: (n, c), (n,), (c,) -> () or (n,); and the
-    logarithm of each row's normalizer (n, 1), which backward needs."""
+) -> tuple[Array, Any]:
+    """Negative log-likelihood of class indices under softmax, in nats: (n, c), (n,), (c,) -> () or (n,)."""
     if not x.size:
         check_classes(target, x.shape[1], ignore_index)
         empty = np.zeros(0 if reduction == "none" else (), x.dtype)
-        return (empty / 0 if reduction == "mean" else empty), np.zeros((len(x), 1), x.dtype)
-    safe, own, every, count = _shares(x.shape, x.dtype, target, weight, ignore_index, smoothing)
+        return (empty / 0 if reduction == "mean" else empty), (np.zeros((len(x), 1), x.dtype), None, reduction)
+    shares = _shares(x.shape, x.dtype, target, weight, ignore_index, smoothing)
+    safe, own, every, count = shares
     lse = log_sum_exp(x)
-    loss = (lse[:, 0] - x[np.arange(len(x)), safe]) * own
-    if (safe < 0).any():
-        loss[safe < 0] = 0
+    loss = lse[:, 0] - x[np.arange(len(x)), safe]
+    if own is not None:
+        loss *= own
+        if (safe < 0).any():
+            loss[safe < 0] = 0
     if every is not None:
         spread = lse[:, 0] * every.sum() - x @ every
         loss += spread if (safe >= 0).all() else np.where(safe >= 0, spread, x.dtype.type(0))
+    kept = (lse, shares, reduction)
     if reduction == "none":
-        return loss, lse
-    total = loss.sum()
-    return np.asarray(total / x.dtype.type(count) if reduction == "mean" else total, x.dtype), lse
+        return loss, kept
+    total = np.add.reduce(loss)
+    return np.asarray(total / x.dtype.type(count) if reduction == "mean" else total, x.dtype), kept
 
 
-def _softmax(x: Any, lse: Any) -> Array:
+def _softmax(x: Any, lse: Array) -> Array:
     """exp(x - lse), as the function of x that it is: under create_graph lse is not a constant."""
     if isinstance(x, Recorded):
-        e: Any = exp(x - getattr(lse, "_a", lse))
+        e: Any = exp(x - lse)
         return e / sum_(e, dim=(1,), keepdim=True)
     p = x - lse
     return np.exp(p, out=p)
 
 
-cross_entropy.reads = (1,)
-
-
-@cross_entropy.pull_all
-def _cross_entropy(
-    gs: Any,
-    x: Array,
-    target: Array,
-    weight: Array,
-    out: Any,
-    *,
-    ignore_index: int,
-    smoothing: float,
-    reduction: str,
-) -> Any:
-    g, g_lse = gs
-    recorded = isinstance(x, Recorded) or isinstance(g, Recorded)
-    target, weight = (a._a if isinstance(a, Recorded) else a for a in (target, weight))
-    dtype = x._a.dtype if isinstance(x, Recorded) else x.dtype
-    safe, own, every, count = _shares(x.shape, dtype, target, weight, ignore_index, smoothing)
-    p = _softmax(x, out[1])
+def _cross_entropy_x(g: Any, x: Any, kept: Any) -> Any:
+    lse, shares, reduction = kept
+    p = _softmax(x, lse)
+    if shares is None:  # no scores at all
+        return p
+    safe, own, every, count = shares
     if reduction == "mean":
         g = g * (1 / count if count else 0.0)  # the mean over nothing is nan, its gradient zero, as in PyTorch
-    if recorded or every is not None or (g_lse != 0).any():
-        share = put_columns(own, safe, columns=x.shape[1])
+    recorded = isinstance(x, Recorded) or isinstance(g, Recorded)
+    if recorded or every is not None:
+        share = put_columns(np.ones(len(safe), lse.dtype) if own is None else own, safe, columns=x.shape[1])
         if every is not None:
             share += every * (safe >= 0)[:, None]
         row = share.sum(1, keepdims=True)
         column = g.reshape(-1, 1) if reduction == "none" else g
-        return (p * (column * row + g_lse) - share * column,)
-    if reduction == "none":
+        return p * (column * row) - share * column
+    if own is not None:
         g = g * own
-    elif weight is not None or (safe < 0).any():
-        g = own * g
-    if isinstance(g, np.ndarray) and g.ndim:
+    if getattr(g, "ndim", 0):
         p *= g[:, None]
         p[np.arange(len(p)), safe] -= g
-        return (p,)
+        return p
     p[np.arange(len(p)), safe] -= 1
     p *= g
-    return (p,)
+    return p
+
+
+cross_entropy.pull(x=_cross_entropy_x)

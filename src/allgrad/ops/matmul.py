@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from allgrad.ops.op import op
-from allgrad.ops.reduce_fast import is_half
+from allgrad.ops.reduce_fast import COLUMN_SPAN, is_half, ones
 from allgrad.ops.shape import sum_to, transpose
 
 Array = Any
@@ -84,10 +84,19 @@ def _linear_x(g: Array, weight: Array) -> Array:
 
 
 def _linear_weight(g: Array, x: Array) -> Array:
+    if type(g) is np.ndarray and g.ndim == 2 and g.itemsize > 2 and type(x) is np.ndarray:
+        return np.matmul(g.T, x)
     return matmul(transpose(rows_of(g), dim0=0, dim1=1), rows_of(x))
 
 
-linear.pull(x=_linear_x, weight=_linear_weight, bias=lambda g: g)
+def _linear_bias(g: Array) -> Array:
+    # Summed to the bias's shape by whoever takes it; the plain case goes there on the short way.
+    if type(g) is np.ndarray and g.ndim == 2 and len(g) <= COLUMN_SPAN and g.itemsize > 2:
+        return ones(len(g), g.dtype) @ g
+    return g
+
+
+linear.pull(x=_linear_x, weight=_linear_weight, bias=_linear_bias)
 
 
 @op

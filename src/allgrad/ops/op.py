@@ -19,7 +19,8 @@ A pullback names what it needs, and only that is kept for backward:
     mul.pull(a=lambda g, b: g * b, b=lambda g, a: g * a)
 
 Names it may use: ``g``; any input of the op (its value); ``out`` (the output); ``<input>_shape`` and
-``<input>_dtype``, or ``shapes`` for those of all inputs (no array is kept for these); keyword-only names are settings of the op.
+``<input>_dtype``, or ``shapes`` for those of all inputs (no array is kept for these); ``kept``, what the forward of an op
+with ``keeps`` returned beside its value; keyword-only names are settings of the op.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ class Plan:
         for _, pull in pulls:
             keep += [need for need in pull.needs if need not in keep]
         self.keep = tuple(keep)
-        self.keeps_arrays = any(kind in ("input", "out") for kind, _ in keep)
+        self.keeps_arrays = any(kind in ("input", "out", "kept") for kind, _ in keep)
         self.keeps_out = ("out", 0) in keep
         self.keeps_input = frozenset(i for kind, i in keep if kind == "input")
         self.fused = op.fused is not None
@@ -118,12 +119,14 @@ class Op:
     if there is one; in-place calls that record nothing run it with ``out=``.
     ``write(target, *others, **settings)``, where set, does in the memory of ``target`` what the op does with its first
     input, for ops that change a part of it: in-place calls then copy nothing.
-    ``outputs`` is None for one output; an op with several has one fused pullback over the tuple ``gs``.
+    An op with several outputs (``multi``) has one fused pullback over the tuple ``gs``; the forward of one that ``keeps``
+    returns (value, what its pullbacks may name as ``kept``), a constant of which no gradient is asked.
     """
 
     def __init__(
-        self, forward: Callable[..., Any], *, name: str, view: bool, ufunc: np.ufunc | None, multi: bool
-    ) -> None:
+        self, forward: Callable[..., Any], *, name: str, view: bool, ufunc: np.ufunc | None, multi: bool,
+        keeps: bool = False,
+    ) -> None:  # fmt: skip
         self.definition = forward
         # A ufunc is called as it is: one Python frame less in every operation.
         self.forward: Callable[..., Any] = forward if ufunc is None else ufunc
@@ -132,6 +135,7 @@ class Op:
         self.view = view
         self.ufunc = ufunc
         self.multi = multi
+        self.keeps = keeps
         self.inputs, self.variadic, keywords, self.defaults = names_of(forward)
         self.settings = frozenset(keywords)
         self.pulls: dict[int, Pull] = {}
@@ -146,7 +150,7 @@ class Op:
         for x in inputs:
             if isinstance(x, Recorded):
                 return x._record(self, inputs, meta)
-        return self.forward(*inputs, **meta)
+        return self.forward(*inputs, **meta)[0] if self.keeps else self.forward(*inputs, **meta)
 
     def __repr__(self) -> str:
         return f"<op {self.name}({', '.join(self.inputs)})>"
@@ -169,6 +173,8 @@ class Op:
     def need(self, name: str) -> Need:
         if name == "out":
             return ("out", 0)
+        if name == "kept":
+            return ("kept", 0)
         if name == "shapes":  # of all inputs, for ops that take any number of them
             return ("shapes", 0)
         if name in self.inputs:
@@ -201,11 +207,12 @@ def op(
     view: bool = False,
     ufunc: np.ufunc | None = None,
     multi: bool = False,
+    keeps: bool = False,
 ) -> Any:
     """Make an Op of a function on arrays and enter it in the table."""
 
     def make(f: Callable[..., Any]) -> Op:
-        made = Op(f, name=name or f.__name__.strip("_"), view=view, ufunc=ufunc, multi=multi)
+        made = Op(f, name=name or f.__name__.strip("_"), view=view, ufunc=ufunc, multi=multi, keeps=keeps)
         if made.name in TABLE:
             raise NoGradientRuleError(f"two ops are named {made.name!r}")
         TABLE[made.name] = made

@@ -91,7 +91,7 @@ def cross_entropy(
     labels = target._a.reshape(-1).astype(np.int64, copy=False)
     meta = {"ignore_index": ignore_index, "smoothing": label_smoothing, "reduction": reduction}
     # Weights get no gradient here, as in PyTorch for class indices.
-    loss = apply(ops.cross_entropy, (_rows(rows), labels, None if weight is None else weight._a), meta)[0]
+    loss = apply(ops.cross_entropy, (_rows(rows), labels, None if weight is None else weight._a), meta)
     return shaped(loss, target._a.shape) if reduction == "none" else loss
 
 
