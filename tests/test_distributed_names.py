@@ -196,6 +196,9 @@ def test_a_mesh_that_does_not_fit() -> None:
 
 def test_levels_and_backends() -> None:
     assert dist.Backend("GLOO") == dist.Backend.GLOO == "gloo"
+    assert dist.get_default_backend_for_device(torch.device("cpu")) == "gloo"
+    with pytest.raises(ArgumentError, match="runs on the CPU"):
+        dist.get_default_backend_for_device("cuda:0")
     assert dist.is_backend_available("gloo") and not dist.is_backend_available("nccl")
 
     def body() -> None:

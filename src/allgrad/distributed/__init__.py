@@ -33,7 +33,10 @@ from allgrad.distributed.distributed_c10d import (
     all_reduce_coalesced,
     default_pg_timeout,
     get_debug_level,
+    get_default_backend_for_device,
     is_backend_available,
+    is_ucc_available,
+    is_xccl_available,
     recv_object_list,
     send_object_list,
     set_debug_level,
@@ -75,6 +78,7 @@ from allgrad.distributed.point_to_point import (
     send,
 )
 from allgrad.distributed.stores import FileStore, HashStore, PrefixStore, Store
+from allgrad.distributed.subgroups import new_subgroups, new_subgroups_by_enumeration
 from allgrad.distributed.tcp_store import TCPStore
 
 Work = WorkHandle
@@ -121,6 +125,7 @@ __all__ = [
     "gather_object",
     "get_backend",
     "get_debug_level",
+    "get_default_backend_for_device",
     "get_global_rank",
     "get_group_rank",
     "get_node_local_rank",
@@ -137,9 +142,13 @@ __all__ = [
     "is_mpi_available",
     "is_nccl_available",
     "is_torchelastic_launched",
+    "is_ucc_available",
+    "is_xccl_available",
     "isend",
     "monitored_barrier",
     "new_group",
+    "new_subgroups",
+    "new_subgroups_by_enumeration",
     "nn",
     "optim",
     "recv",

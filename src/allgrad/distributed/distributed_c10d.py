@@ -45,11 +45,14 @@ __all__ = [
     "destroy_process_group",
     "get_backend",
     "get_debug_level",
+    "get_default_backend_for_device",
     "get_rank",
     "get_world_size",
     "init_process_group",
     "is_backend_available",
     "is_initialized",
+    "is_ucc_available",
+    "is_xccl_available",
     "new_group",
     "recv_object_list",
     "send_object_list",
@@ -76,6 +79,23 @@ class Backend(str):
 def is_backend_available(backend: str) -> bool:
     """Whether ``init_process_group`` takes this backend's name."""
     return backend.lower() in BACKENDS and backend.lower() not in ("nccl", "ucc")
+
+
+def get_default_backend_for_device(device: Any) -> str:
+    """"gloo", which runs on allgrad's communicators; there are no other devices than the CPU."""
+    if str(device).partition(":")[0] != "cpu":
+        raise ArgumentError(f"Default backend not found for device: {device}; allgrad runs on the CPU")
+    return "gloo"
+
+
+def is_ucc_available() -> bool:
+    """False: it would be for GPUs."""
+    return False
+
+
+def is_xccl_available() -> bool:
+    """False: it would be for GPUs."""
+    return False
 
 
 class DebugLevel(enum.Enum):
