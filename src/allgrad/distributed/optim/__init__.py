@@ -1,5 +1,6 @@
 """Optimizers over ranks, where PyTorch users look for them."""
 
+from allgrad.distributed.optim.post_localSGD_optimizer import PostLocalSGDOptimizer
 from allgrad.distributed.zero import ZeroRedundancyOptimizer
 
-__all__ = ["ZeroRedundancyOptimizer"]
+__all__ = ["PostLocalSGDOptimizer", "ZeroRedundancyOptimizer"]
