@@ -17,7 +17,7 @@ from allgrad.errors import MismatchError, RankFailedError
 from allgrad.nn import functional as F
 from allgrad.nn.parallel import DistributedDataParallel
 from allgrad.random import manual_seed
-from ddp_bodies import batches, flat, mlp, sgd
+from ddp_bodies import batches, flat, group, mlp, sgd
 
 SIZES = [1, 2, 3, 4]
 
@@ -253,3 +253,26 @@ def test_a_gradient_kept_on_one_rank_is_not_lost() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert run_virtual(program, 2) == [[[2.0] * 3]] * 2
+
+
+def set_by_hand() -> tuple[int, np.ndarray[Any, Any]]:
+    """The attribute in place of no_sync(), as many programs have it: one synchronization for three micro-batches."""
+    with group() as (rank, size):
+        manual_seed(0)
+        model = mlp()
+        wrapped = DistributedDataParallel(model)
+        (inputs, targets) = batches((6,), 1)[0]
+        for k in range(3):
+            wrapped.require_backward_grad_sync = k == 2
+            part = slice(8 * k, 8 * k + 8)
+            (F.cross_entropy(wrapped(inputs[part][rank::size]), targets[part][rank::size]) / 3).backward()
+        gradients = np.concatenate([p.grad.numpy().reshape(-1) for p in model.parameters()])
+        return wrapped.traffic[0] // sum(b.flat.nbytes for b in wrapped.reducer.buckets), gradients
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_the_flag_of_no_sync_may_be_set_by_hand(size: int) -> None:
+    reference = run_virtual(set_by_hand, 1)[0][1]
+    for synchronized, gradients in run_virtual(set_by_hand, size):
+        assert synchronized == 1
+        np.testing.assert_allclose(gradients, reference, rtol=1e-12, atol=1e-15)

@@ -69,7 +69,6 @@ class DistributedDataParallel(Module, Joinable):
         self.broadcast_buffers = broadcast_buffers
         self.find_unused_parameters = find_unused_parameters
         self.static_graph = static_graph
-        self.require_backward_grad_sync = True
         comm = self.process_group.comm
         if init_sync:
             check_same_model(comm, [Spec(n, tuple(p.shape), p._a.dtype.name) for n, p in module.named_parameters()])
@@ -189,6 +188,15 @@ class DistributedDataParallel(Module, Joinable):
         return DDPJoinHook(self, kwargs.get("divide_by_initial_world_size", True), kwargs.get("optimizer"))
 
     @property
+    def require_backward_grad_sync(self) -> bool:
+        """Whether the next backward is synchronized; programs set it instead of ``no_sync()``."""
+        return self.reducer.enabled
+
+    @require_backward_grad_sync.setter
+    def require_backward_grad_sync(self, value: bool) -> None:
+        self.reducer.enabled = bool(value)
+
+    @property
     def join_process_group(self) -> ProcessGroup:
         """The group over which gradients are averaged."""
         return self.process_group
@@ -196,12 +204,11 @@ class DistributedDataParallel(Module, Joinable):
     @contextlib.contextmanager
     def no_sync(self) -> Iterator[None]:
         """Within: backward only accumulates; the next backward outside averages what was accumulated."""
-        before = self.require_backward_grad_sync
-        self.require_backward_grad_sync = self.reducer.enabled = False
+        before, self.require_backward_grad_sync = self.require_backward_grad_sync, False
         try:
             yield
         finally:
-            self.require_backward_grad_sync = self.reducer.enabled = before
+            self.require_backward_grad_sync = before
 
     @contextlib.contextmanager
     def sync(self, when: bool = True, weight: float | None = None) -> Iterator[None]:
