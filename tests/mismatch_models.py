@@ -82,7 +82,7 @@ def frozen_later(odd: bool) -> None:
 @case("model: another hook", "rank {odd} is in", "bucket 0", "expected")
 def other_hook(odd: bool) -> None:
     model = DistributedDataParallel(mlp(4, 4, 4))
-    model.register_comm_hook(None, default_hooks.fp16_compress_hook if odd else default_hooks.bf16_compress_hook)
+    model.register_comm_hook(None, default_hooks.fp16_compress_hook if odd else default_hooks.allreduce_hook)
     step(model)
 
 

@@ -39,7 +39,7 @@ def fail(how: str, **env: str) -> Result:
         ("other call", 1, ["MismatchError", "all_reduce(max, float64, 300)", ' all_reduce(sum, float64, 300) for']),
         ("other size", 1, ["MismatchError", "rank 1 is in #2 all_reduce(sum, float64, 7)", "as on ranks 0, 2"]),
         ("message", 1, ["MismatchError", "rank 0 sent 40 bytes", "6 elements of float64, 48 bytes"]),
-        ("long message", 1, ["MismatchError", "longer than the 48 bytes that rank 1 receives into"]),
+        ("long message", 1, ["MismatchError", "longer than the 48 bytes of float64 that rank 1 receives into"]),
     ],
 )  # fmt: skip
 def test_the_job_ends_with_the_reason(how: str, code: int, words: list[str]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from allgrad.comm import exchange
+from allgrad.comm import exchange, letters
 from allgrad.comm.agreement import Call
 from allgrad.comm.allreduce import AllReducer
 from allgrad.comm.exchange import in_chunks, message_tag
@@ -55,15 +55,15 @@ class MpiCommunicator(Communicator):
             self._world.board.count()
         return super()._call(name, *facts, label=label)
 
-    def _complete(self, requests: list[Any], call: Call) -> None:
-        """Wait for all of ``requests``."""
+    def _complete(self, requests: list[Any], call: Call, nbytes: int = 0) -> None:
+        """Wait for all of ``requests``, which move ``nbytes``."""
 
         def ready() -> bool:
             while requests and requests[-1].Test():
                 requests.pop()
             return not requests
 
-        wait_until(ready, call.signature, self._watch)
+        wait_until(ready, call.signature, self._watch, nbytes)
 
     def _record(self, call: Call, payload: bytes = b"") -> list[bytes]:
         """Exchange the text of the call and a payload; MismatchError on every rank if the texts differ."""
@@ -91,7 +91,7 @@ class MpiCommunicator(Communicator):
             target = (self.rank + i) % self.size
             requests += in_chunks(self._lanes.Isend, sends[target], target, tag)
         recvs[self.rank][...] = sends[self.rank]
-        self._complete(requests, call)
+        self._complete(requests, call, sum(each.nbytes for each in (*sends, *recvs)))
 
     def _all_gather_bytes(self, call: Call, payload: bytes) -> list[bytes]:
         return self._record(call, payload)
@@ -118,7 +118,7 @@ class MpiCommunicator(Communicator):
         self._check(call)
         raw = flat.view(np.uint8)
         for start in range(0, raw.size, exchange.CHUNK_BYTES):
-            self._complete([self._comm.Ibcast(raw[start : start + exchange.CHUNK_BYTES], root)], call)
+            self._complete([self._comm.Ibcast(raw[start : start + exchange.CHUNK_BYTES], root)], call, raw.size)
 
     def _all_gather(self, call: Call, flat: Array, out: Array) -> None:
         self._check(call)
@@ -168,7 +168,7 @@ class MpiCommunicator(Communicator):
     # -- between two ranks ----------------------------------------------------------------------------------------
 
     def _isend(self, flat: Array, peer: int, tag: int) -> Work:
-        requests = in_chunks(self._mail.Isend, flat, peer, tag) or [self._mail.Isend(flat, peer, tag)]
+        requests = letters.post(self._mail.Isend, letters.sealed(flat), peer, tag)
 
         def steps() -> Steps:
             for request in requests:
@@ -178,36 +178,32 @@ class MpiCommunicator(Communicator):
         return self._letter(steps(), flat, f"send({flat.dtype}, {flat.size}) to rank {peer}, tag {tag}")[1]
 
     def _irecv(self, flat: Array, peer: int | None, tag: int) -> Work:
-        raw = flat.view(np.uint8)
-
-        def post(source: int) -> list[Any]:
-            return in_chunks(self._mail.Irecv, raw, source, tag) or [self._mail.Irecv(raw, source, tag)]
-
-        posted = [] if peer is None else post(peer)
+        pieces = letters.empty(flat)
+        posted = [] if peer is None else letters.post(self._mail.Irecv, pieces, peer, tag)
 
         def steps() -> Steps:
-            status, got, pieces = self._world.status(), 0, posted
+            status, got, requests = self._world.status(), 0, posted
             if peer is None:
                 # MPICH 5.0.2 loses receives from MPI_ANY_SOURCE when ranks are on the same node and on others; a probe works
                 while not self._mail.Iprobe(self._world.any_source, tag, status):
                     yield
-                pieces = post(status.Get_source())
-            for request in pieces:
+                requests = letters.post(self._mail.Irecv, pieces, status.Get_source(), tag)
+            for request, piece in zip(requests, pieces):
                 try:
                     while not request.Test(status):
                         yield
                 except self._world.error as error:
+                    sender = peer if peer is not None else status.Get_source()
                     raise MismatchError(
-                        f"a message (tag {tag}) is longer than the {raw.size} bytes that rank {self.rank} receives into: {error}"
+                        f"rank {sender} sent a message (tag {tag}) longer than the {flat.nbytes} bytes of {flat.dtype} that "
+                        f"rank {self.rank} receives into: {error}"
                     ) from None
                 got += status.Get_count()
+                if status.Get_count() < piece.size:  # no further pieces will come
+                    break
             work.source = status.Get_source()
             self._world.queues.remove(queue)
-            if got != raw.size:
-                raise MismatchError(
-                    f"rank {work.source} sent {got} bytes (tag {tag}), "
-                    f"but rank {self.rank} receives into {flat.size} elements of {flat.dtype}, {raw.size} bytes"
-                )
+            letters.unseal(pieces, got, flat, f"rank {work.source} sent", f"(tag {tag}), but rank {self.rank} receives")
 
         source = "any rank" if peer is None else f"rank {peer}"
         queue, work = self._letter(steps(), flat, f"recv({flat.dtype}, {flat.size}) from {source}, tag {tag}")

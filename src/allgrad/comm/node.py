@@ -21,9 +21,9 @@ from allgrad.comm.reduction import Array
 from allgrad.errors import MismatchError
 
 RUNNING, WAITING, FINISHED, FAILED = range(4)
-_STATE, _SEQUENCE, _PID, _LABEL = 0, 1, 2, 64
-_VERDICT, BOARD_BYTES = 256, 640
-_GROUP_BYTES, CALL_BYTES = 64, 120
+_STATE, _SEQUENCE, _PID, _LOOKS, _LABEL = 0, 1, 2, 3, 64
+_VERDICT, BOARD_BYTES = 256, 1024
+GROUP_BYTES, CALL_BYTES = 64, 120
 
 
 _fence_lock = threading.Lock()
@@ -56,6 +56,7 @@ class Place(NamedTuple):
     sequence: int
     group: str
     call: str
+    looks: int  # how often it has looked round in vain
 
     def __str__(self) -> str:
         words = {RUNNING: "not in a collective", FINISHED: "has finished its program", FAILED: "has failed"}
@@ -82,27 +83,36 @@ class Board:
         """This rank's state, and where it waits.  FAILED is final, whatever other threads of this process do."""
         if self._mine[_STATE] == FAILED:
             return
-        text = fit(group, _GROUP_BYTES) + b"\n" + fit(call, CALL_BYTES)
+        text = fit(group, GROUP_BYTES) + b"\n" + fit(call, CALL_BYTES)
         self._bytes[self._me][_LABEL:_VERDICT] = text.ljust(_VERDICT - _LABEL, b"\0")
+        self._mine[_LOOKS] = 0
         fence()
         self._mine[_STATE] = state
+
+    def looked(self, in_vain: bool) -> None:
+        """This rank has looked round for a quarter of a second, and nothing has moved; ``in_vain`` False: something may."""
+        self._mine[_LOOKS] = self._mine[_LOOKS] + 1 if in_vain else 0
+
+    def moved(self) -> None:
+        """Some work of this rank was done."""
+        self._mine[_LOOKS] = 0
 
     def places(self) -> list[Place]:
         """Where every rank of the node is, this one too."""
         found = []
         for rank, words, raw in zip(self.ranks, self._words, self._bytes):
             group, _, call = bytes(raw[_LABEL:_VERDICT]).rstrip(b"\0").decode(errors="replace").partition("\n")
-            found.append(Place(rank, words[_STATE], words[_SEQUENCE], group, call))
+            found.append(Place(rank, words[_STATE], words[_SEQUENCE], group, call, words[_LOOKS]))
         return found
 
     def declare(self, group: str, message: str) -> None:
         """This rank has found out that the ranks of ``group`` disagree; for the others, also when it goes on."""
-        text = fit(group, _GROUP_BYTES) + b"\n" + fit(message, BOARD_BYTES - _VERDICT - _GROUP_BYTES - 1)
+        text = fit(group, GROUP_BYTES) + b"\n" + fit(message, BOARD_BYTES - _VERDICT - GROUP_BYTES - 1)
         self._bytes[self._me][_VERDICT:] = text.ljust(BOARD_BYTES - _VERDICT, b"\0")
 
     def declared(self, group: str) -> list[tuple[int, str]]:
         """(rank, message) of every rank of this node that has declared a disagreement in ``group``."""
-        wanted, found = fit(group, _GROUP_BYTES), []
+        wanted, found = fit(group, GROUP_BYTES), []
         for rank, raw in zip(self.ranks, self._bytes):
             name, _, message = bytes(raw[_VERDICT:]).rstrip(b"\0").partition(b"\n")
             if name and name == wanted:

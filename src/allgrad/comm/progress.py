@@ -27,6 +27,7 @@ _SPINS = (
 _QUICK_S = 300e-6
 _NAP_S = 50e-6
 _LOOK_AROUND_S = 0.25
+_SOON_BYTES = 16 * 1024 * 1024  # within a node so much arrives in a fraction of a second
 
 
 class Watch(ABC):
@@ -37,20 +38,27 @@ class Watch(ABC):
         """A wait in ``call`` is getting long."""
 
     @abstractmethod
-    def look_around(self, call: str, waited_s: float) -> None:
-        """Asked four times a second; raises if the wait is in vain, and pushes what else is under way."""
+    def look_around(self, call: str, waited_s: float, in_vain: bool) -> None:
+        """Asked four times a second; raises if nobody will come.
+
+        ``in_vain``: nothing is awaited that could be under way for so long already.
+        """
 
     @abstractmethod
     def push(self) -> None:
         """Move other work along; often, and without waiting."""
 
     @abstractmethod
+    def moved(self) -> None:
+        """Some work of this rank was done."""
+
+    @abstractmethod
     def end(self) -> None:
-        """The wait was not in vain."""
+        """The wait is over, well or by an error."""
 
 
-def wait_until(ready: Callable[[], bool], call: Callable[[], str], watch: Watch) -> None:
-    """Return once ``ready()``."""
+def wait_until(ready: Callable[[], bool], call: Callable[[], str], watch: Watch, nbytes: int = 0) -> None:
+    """Return once ``ready()``; ``nbytes`` are under way at most."""
     for _ in range(_SPINS):
         if ready():
             return
@@ -63,14 +71,19 @@ def wait_until(ready: Callable[[], bool], call: Callable[[], str], watch: Watch)
     text = call()
     looked = started
     watch.begin(text)
-    while not ready():
-        watch.push()
-        time.sleep(_NAP_S)
-        now = time.monotonic()
-        if now - looked > _LOOK_AROUND_S:
-            looked = now
-            watch.look_around(text, now - started)
-    watch.end()
+    try:
+        while not ready():
+            watch.push()
+            time.sleep(_NAP_S)
+            now = time.monotonic()
+            if now - looked > _LOOK_AROUND_S:
+                looked = now
+                before, text = text, call()
+                if text != before:  # work before the one that is waited for was done meanwhile
+                    watch.begin(text)
+                watch.look_around(text, now - started, nbytes <= _SOON_BYTES)
+    finally:
+        watch.end()
 
 
 class Queue:
@@ -102,6 +115,7 @@ class Queue:
                 head.done = True
             if pending and pending[0] is head:
                 pending.popleft()
+            self.watch.moved()
 
 
 class QueuedWork(Work):
@@ -120,9 +134,17 @@ class QueuedWork(Work):
 
     def wait(self) -> Array:
         if not self.done:
-            wait_until(self._advance, self._label, self._queue.watch)
+            wait_until(self._advance, self._awaited, self._queue.watch, self._under_way())
         self._check()
         return self.result
+
+    def _awaited(self) -> str:
+        """The oldest work of the queue: this one waits for that."""
+        pending = self._queue.pending
+        return (pending[0] if pending else self)._label()
+
+    def _under_way(self) -> int:
+        return max((work.result.nbytes for work in self._queue.pending), default=0)
 
     def _advance(self) -> bool:
         self._queue.push()

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from allgrad.comm.agreement import name_ranks
-from allgrad.comm.node import FINISHED, RUNNING, WAITING, Board
+from allgrad.comm.agreement import fit, name_ranks
+from allgrad.comm.node import CALL_BYTES, FINISHED, GROUP_BYTES, RUNNING, WAITING, Board
 from allgrad.comm.progress import Queue, Watch
 from allgrad.errors import MismatchError
 
@@ -23,11 +23,13 @@ TIMEOUT_CODE = 75  # EX_TEMPFAIL: a batch system may try again
 _STACKS_SIGNAL = signal.SIGRTMIN + 7
 _STACKS_S = 0.2
 # A rank that finished may still be passing on its part of the last call; after this long it is not.
-_FINISHED_S = 2.0
+_FINISHED_S = 1.5
 _DIFFERENT_S = 0.5
+# All ranks have looked round so often, a quarter of a second each, and nothing has moved: nothing will.
+_STUCK_LOOKS = 5
+_EVERYBODY = "every group"
 _DEFER_S = 2.0
 _POKE_EVERY = 64
-_COMPARED = 100
 
 
 class Job(Protocol):
@@ -35,6 +37,7 @@ class Job(Protocol):
 
     name: str
     board: Board | None
+    size: int
     timeout_s: float
     queues: list[Queue]
 
@@ -62,10 +65,16 @@ class GroupWatch(Watch):
         self._members = list(members)
         self.timeout_s = job.timeout_s
         self._pokes = 0
+        self._began_s = 0.0  # of the machine's clock, which the ranks of a node share
 
     def begin(self, call: str) -> None:
+        self._began_s = time.monotonic()
         if self._job.board is not None:
             self._job.board.set(WAITING, self._group, call)
+
+    def moved(self) -> None:
+        if self._job.board is not None:
+            self._job.board.moved()
 
     def end(self) -> None:
         if self._job.board is not None:
@@ -78,9 +87,13 @@ class GroupWatch(Watch):
         if self._pokes % _POKE_EVERY == 0:
             self._job.poke()
 
-    def look_around(self, call: str, waited_s: float) -> None:
-        if waited_s > _DIFFERENT_S:
-            self._raise_if_different(call)
+    def look_around(self, call: str, waited_s: float, in_vain: bool) -> None:
+        if self._job.board is not None:
+            self._job.board.looked(in_vain)
+            self._raise_if_declared(self._job.board)
+            if waited_s > _DIFFERENT_S:
+                self._raise_if_different(self._job.board, call)
+            self._raise_if_stuck(self._job.board)
         if waited_s > _FINISHED_S:
             gone = sorted(self._job.finished() & set(self._members))
             if gone:
@@ -92,19 +105,53 @@ class GroupWatch(Watch):
         if waited_s > self.timeout_s:
             self._give_up(call, waited_s)
 
-    def _raise_if_different(self, call: str) -> None:
+    def _raise_if_declared(self, board: Board) -> None:
+        """Another rank has found out, and may have gone on since: this one would wait for it in vain."""
+        for _, message in board.declared(self._group):
+            raise MismatchError(message)
+        for _, message in board.declared(_EVERYBODY):
+            at, _, text = message.partition(" ")
+            if float(at) > self._began_s:
+                raise MismatchError(text)
+
+    def _raise_if_different(self, board: Board, call: str) -> None:
         """A rank that waits in another call of the same number will never meet us."""
-        if self._job.board is None:
-            return
         number = call.partition(" ")[0]
-        for place in self._job.board.places():
-            same = place.state == WAITING and place.group == self._group and place.call.partition(" ")[0] == number
-            # the board keeps the beginning of a long text only
-            if same and not call.startswith(place.call[:_COMPARED]):
-                raise MismatchError(
+        mine = fit(call, CALL_BYTES).decode(errors="replace")
+        group = fit(self._group, GROUP_BYTES).decode(errors="replace")
+        for place in board.places():
+            same = place.state == WAITING and place.group == group and place.call.partition(" ")[0] == number
+            if same and number.startswith("#") and place.call != mine:
+                message = (
                     f"ranks disagree at collective {number[1:]} of group {self._group}: {self._job.name} is in {call}, "
-                    f"rank {place.rank} is in {place.call}. Every rank must make the same collective calls in the same order"
+                    f"rank {place.rank} is in {place.call}, expected the same call. "
+                    "Every rank must make the same collective calls in the same order"
                 )
+                board.declare(self._group, message)
+                raise MismatchError(message)
+
+    def _raise_if_stuck(self, board: Board) -> None:
+        """Nobody moves, and they do not all wait for the same: as in the virtual world, that is a mistake, not a delay."""
+        places = board.places()
+        waiting = [place for place in places if place.state == WAITING]
+        if len(places) < self._job.size or any(p.state not in (WAITING, FINISHED) for p in places):
+            return
+        if min(p.looks for p in waiting) < _STUCK_LOOKS or len({(p.group, p.call) for p in waiting}) == 1:
+            return
+        gone = [p.rank for p in places if p.state == FINISHED]
+        where = "; ".join(f"rank {p.rank} waits in {p.call} of group {p.group}" for p in waiting)
+        message = (
+            f"no rank can go on: {where}"
+            + (
+                f"; {name_ranks(gone)} {'has' if len(gone) == 1 else 'have'} already finished the program"
+                if gone
+                else ""
+            )
+            + ". Every rank must make the same collective calls in the same order; "
+            "look for a branch on the rank or for uneven numbers of batches"
+        )
+        board.declare(_EVERYBODY, f"{time.monotonic()} {message}")
+        raise MismatchError(message)
 
     def _give_up(self, call: str, waited_s: float) -> None:
         """Say all that is known and end the job with code 75."""

@@ -1,0 +1,47 @@
+"""One MPI rank of ``test_mismatch_mpi.py``: runs the cases named on the command line.
+
+With ``catch``, each in a group of its own that is abandoned after it, and rank 0 prints what every rank found, as JSON.
+With ``die`` one case, whose error is not caught.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import allgrad.distributed as dist
+import mismatch_models  # noqa: F401 - enters its cases
+from allgrad.comm import allreduce, launch_world, stage
+from allgrad.context import ctx
+from allgrad.distributed.group import _set_default
+from allgrad.errors import AllgradError
+from mismatch_cases import CASES
+
+how, *names = sys.argv[1:]
+allreduce.STAGE_BYTES = stage.STAGE_BYTES = 64 * 1024  # each case leaves the memory of its groups behind
+world = launch_world()
+if how == "die":
+    dist.init_process_group()
+    CASES[names[0]].program(world.rank == world.size - 1)
+    dist.barrier()
+    print("all done")
+    sys.exit(0)
+found = {}
+for name in names or [name for name, case in CASES.items() if case.mpi == "meets"]:
+    ctx.launched = world.split(0)
+    dist.init_process_group()
+    started, ours, text = time.monotonic(), False, "nothing was found"
+    try:
+        CASES[name].program(world.rank == world.size - 1)
+        dist.barrier()
+    except AllgradError as error:
+        ours, text = True, str(error)
+    except Exception as error:
+        text = repr(error)
+    mine = [ours, text, time.monotonic() - started]
+    _set_default(None)
+    found[name] = [json.loads(each) for each in world.all_gather_bytes(json.dumps(mine).encode(), "next case")]
+if world.rank == 0:
+    print(json.dumps(found))
