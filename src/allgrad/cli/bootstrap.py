@@ -53,9 +53,9 @@ def main(words: list[str]) -> None:
         set_variables(launch)
         program = Program.parse(words)
         program.enter()
-        if job and launch.rank == 0:
+        if job:
             # Registered first, so it runs last, after whatever the program registers; a bad end never comes here.
-            atexit.register(job.finish)
+            atexit.register(job.finish, launch.rank)
         loaded = program.load()
         sys.modules["__main__"] = loaded.namespace()
         loaded.run(sys.modules["__main__"])

@@ -7,6 +7,7 @@ each rank leaves its process number, to which the launcher sends signals directl
     launcher   {"place", "pid", "start"}  the launcher's process
     rank-R     {"place", "pid", "start"}  the process of rank R
     left-R     (empty)                    rank R is leaving with a non-zero exit code
+    ended-R    (empty)                    rank R > 0 came to the end of the program
     failure    {"rank", "host", "code", "text"}   of the first rank that failed, complete or absent
     finished   (empty)                    rank 0 came to the end of the program
 """
@@ -23,6 +24,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from allgrad.cli.leftovers import remove_leftovers
 
 DIRECTORY_VARIABLE = "ALLGRAD_JOB_DIR"
 
@@ -72,6 +75,7 @@ class Job:
             with contextlib.suppress(OSError, ValueError):  # another user's, or being removed right now
                 entry = json.loads(abandoned.read_text())
                 if entry["place"] == this_place() and start_time(entry["pid"]) != entry["start"]:
+                    remove_leftovers(abandoned.stat().st_mtime)
                     cls(abandoned.parent).remove()
         job = cls(Path(tempfile.mkdtemp(prefix=prefix, dir=parent)))
         job._publish("launcher", json.dumps(this_process()))
@@ -98,12 +102,27 @@ class Job:
 
     def local_processes(self) -> dict[int, int]:
         """rank -> pid of the ranks that live on this host now."""
-        alive = {}
+        return {rank: pid for rank, (pid, alive) in self._registered_here().items() if alive}
+
+    def vanished(self) -> set[int]:
+        """Ranks of this host that are gone and have not said how they ended."""
+        gone = {rank for rank, (_, alive) in self._registered_here().items() if not alive}
+        # Looked for afterwards: they say it before they go.
+        return {
+            rank
+            for rank in gone
+            if not any((self.directory / word).exists() for word in (self._end_word(rank), f"left-{rank}", "failure"))
+        }
+
+    def _registered_here(self) -> dict[int, tuple[int, bool]]:
+        """rank -> (pid, does it live?) of the ranks that were started on this host."""
+        found = {}
         for path in self.directory.glob("rank-*"):
             entry = json.loads(path.read_text())
-            if entry["place"] == this_place() and start_time(entry["pid"]) == entry["start"]:
-                alive[int(path.name.removeprefix("rank-"))] = int(entry["pid"])
-        return alive
+            if entry["place"] == this_place():
+                alive = start_time(entry["pid"]) == entry["start"]
+                found[int(path.name.removeprefix("rank-"))] = int(entry["pid"]), alive
+        return found
 
     def record_failure(self, rank: int, code: int, text: str) -> bool:
         """Record how this rank failed; False when another rank was first."""
@@ -126,9 +145,12 @@ class Job:
         while len(list(self.directory.glob("left-*"))) < size and time.monotonic() < until:
             time.sleep(0.02)
 
-    def finish(self) -> None:
-        """Rank 0: the program came to its end."""
-        self._publish("finished", "")
+    def finish(self, rank: int) -> None:
+        """The program came to its end on this rank; that of rank 0 is the success of the job."""
+        self._publish(self._end_word(rank), "")
+
+    def _end_word(self, rank: int) -> str:
+        return "finished" if rank == 0 else f"ended-{rank}"
 
     @property
     def finished(self) -> bool:

@@ -21,6 +21,8 @@ from allgrad.cli.hosts import Allocation, Host, allocation, parse_hostfile, pars
 from allgrad.cli.job import DIRECTORY_VARIABLE, Job
 from allgrad.cli.mpi_launcher import find_launcher
 from allgrad.cli.program import AS_TORCH, Program
+from allgrad.cli.restart import Outcome, restart_variables, run_with_restarts
+from allgrad.cli.signals import Signals
 from allgrad.cli.supervise import supervise
 from allgrad.comm.launchenv import detect
 from allgrad.errors import ArgumentError, LaunchError
@@ -46,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--env", action="append", default=[], metavar="NAME[=VALUE]", help="set or pass on a variable, on all nodes"
     )
     ranks.add_argument("--timeout", type=positive_float, metavar="S", help="seconds until a missing rank ends the job")
+    ranks.add_argument(
+        "--max-restarts", type=whole_number, default=0, metavar="K", help="start again after a failure, at most K times"
+    )
     parser.add_argument("--as-torch", action="store_true", help="run an unmodified PyTorch program: torch is allgrad")
     output = parser.add_argument_group("output").add_mutually_exclusive_group()
     output.add_argument("--log-dir", metavar="DIR", help="write the output of rank R to DIR/rank-R.log instead")
@@ -60,6 +65,11 @@ def positive_int(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text[:9]) >= 1 and len(text) <= 9):
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
     return int(text)
+
+
+def whole_number(text: str) -> int:
+    """0 or more."""
+    return 0 if text == "0" else positive_int(text)
 
 
 def positive_float(text: str) -> float:
@@ -98,13 +108,19 @@ def execute(arguments: argparse.Namespace) -> int:
     if plan.log_dir is not None:
         os.makedirs(plan.log_dir, exist_ok=True)
         print(f"allgrad: the output of rank R is in {os.path.join(plan.log_dir, 'rank-R.log')}", file=sys.stderr)
-    job = Job.create(shared=plan.spread)
-    added[DIRECTORY_VARIABLE] = str(job.directory)
-    try:
-        command = plan_command(launcher, plan, added, os.environ)
-        return supervise(command, {**os.environ, **added}, job, launcher.family)
-    finally:
-        job.remove()
+    with Signals() as signals:
+
+        def attempt(restarts: int) -> Outcome:
+            job = Job.create(shared=plan.spread)
+            ours = added | restart_variables(restarts, arguments.max_restarts)
+            ours[DIRECTORY_VARIABLE] = str(job.directory)
+            try:
+                command = plan_command(launcher, plan, ours, os.environ)
+                return supervise(command, {**os.environ, **ours}, job, launcher.family, signals)
+            finally:
+                job.remove()
+
+        return run_with_restarts(attempt, arguments.max_restarts, signals)
 
 
 def execute_virtual(arguments: argparse.Namespace, program: Program) -> int:

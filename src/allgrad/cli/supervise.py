@@ -1,7 +1,4 @@
-"""Start a job, pass signals on to its ranks, wait for its end, leave nothing behind.
-
-All signals are blocked and taken one at a time by ``sigtimedwait``: no handler runs in the middle of something.
-"""
+"""Start a job, pass signals on to its ranks, wait for its end, leave nothing behind."""
 
 from __future__ import annotations
 
@@ -16,15 +13,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from allgrad.cli.job import Job
-
-ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-FORWARDED = ENDING | {signal.SIGUSR1, signal.SIGUSR2}
+from allgrad.cli.leftovers import remove_leftovers
+from allgrad.cli.restart import Outcome
+from allgrad.cli.signals import ENDING, Signals
 
 # How long the ranks have after a signal: Ctrl-C means now; at SIGTERM a rank may still write a checkpoint
 # (batch systems send SIGKILL about 30 s later).  In seconds.
 GRACE_S = {signal.SIGINT: 1.5, signal.SIGHUP: 20.0, signal.SIGTERM: 20.0}
 FAILED_GRACE_S = 1.0  # after a rank has reported its failure: MPICH does not notice one that fails before MPI_Init
 KILL_GRACE_S = 1.5  # between SIGTERM to mpirun and SIGKILL to everything
+VANISHED_GRACE_S = 2.0  # after a rank of this host is gone without a word: mpirun mostly notices by itself
 STRAGGLER_GRACE_S = 1.0  # for what the ranks left running, after all of them have ended well
 POLL_S = 0.25
 
@@ -38,13 +36,24 @@ PR_SET_CHILD_SUBREAPER = 36
 ORPHANED = {"openmpi": signal.SIGTERM, "mpich": signal.SIGKILL}
 
 
-def supervise(command: Sequence[str], environment: Mapping[str, str], job: Job, family: str) -> int:
-    """Run ``command`` to its end and return the exit code of the job; non-zero unless rank 0 came to the end.
+def supervise(
+    command: Sequence[str], environment: Mapping[str, str], job: Job, family: str, signals: Signals
+) -> Outcome:
+    """Run ``command`` to its end; the exit code is non-zero unless rank 0 came to the end.
 
     ``family`` is the make of its ``mpirun``.
     """
-    supervisor = _Supervisor(command, environment, job, ORPHANED[family])
-    code = supervisor.wait()
+    since = time.time()
+    supervisor = _Supervisor(command, environment, job, ORPHANED[family], signals)
+    mpirun_code = supervisor.wait()
+    code = _judge(supervisor, mpirun_code, job)
+    if code != 0:
+        remove_leftovers(since)
+    return Outcome(code, supervisor.asked)
+
+
+def _judge(supervisor: _Supervisor, code: int, job: Job) -> int:
+    """The exit code of the job from that of ``mpirun``, and in words, to stderr, what went wrong."""
     failure = job.failure()
     if failure is not None:
         how = "failed" if failure.text else f"left with exit code {failure.code}"
@@ -54,6 +63,14 @@ def supervise(command: Sequence[str], environment: Mapping[str, str], job: Job, 
     if supervisor.ending is not None and code != 0:
         print(f"allgrad: the job was ended by {supervisor.ending.name}", file=sys.stderr)
         return 128 + supervisor.ending
+    if supervisor.vanished:
+        ranks = ", ".join(map(str, sorted(supervisor.vanished)))
+        print(
+            f"allgrad: rank {ranks} ended without coming to the end of the program and without a word (os._exit?);"
+            " the job was ended",
+            file=sys.stderr,
+        )
+        return UNFINISHED
     if code != 0:
         print(f"allgrad: the job ended with exit code {code}; {_reason(code, job)}", file=sys.stderr)
         return code
@@ -78,18 +95,20 @@ def _reason(code: int, job: Job) -> str:
 
 
 class _Supervisor:
-    """The running job; ``ending`` is the first signal that asked it to end."""
+    """The running job; ``asked`` is the first signal that was passed on, ``ending`` the first that asked for the end."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], job: Job, orphaned: int) -> None:
-        self.job = job
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], job: Job, orphaned: int, signals: Signals
+    ) -> None:
+        self.job, self.signals = job, signals
+        self.asked: signal.Signals | None = None
         self.ending: signal.Signals | None = None
+        self.asking = 0  # how often somebody asked for the end
+        self.vanished: set[int] = set()  # ranks that were gone without a word when the job was pushed to its end
         self.stage = 0  # how far the job has been pushed: 1 asked to end, 2 mpirun was told, 3 killed
         self.deadline: float | None = None  # when to push further
         self.stragglers_until: float | None = None
-        # What is ignored stays so: nohup ignores SIGHUP, a shell ignores SIGINT for its background jobs.
-        self.taken = {number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN}
-        self.taken.add(signal.SIGCHLD)
-        self.unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, self.taken)
+        self.vanished_until: float | None = None
         self.strangers = set(_children(os.getpid()))  # children of whoever called us in this process
         self.libc = ctypes.CDLL(None)
         me = os.getpid()
@@ -99,7 +118,7 @@ class _Supervisor:
                 self.libc.prctl(PR_SET_PDEATHSIG, orphaned)
                 if os.getppid() != me:
                     os._exit(1)
-            signal.pthread_sigmask(signal.SIG_SETMASK, self.unblocked)
+            signal.pthread_sigmask(signal.SIG_SETMASK, signals.before)
 
         if hasattr(self.libc, "prctl"):
             # Processes whose parent dies come to us, and are found and ended in sweep().
@@ -116,31 +135,52 @@ class _Supervisor:
         """The exit code of ``mpirun`` in the shell's manner (128 + signal), once nothing of the job is left."""
         try:
             while not self.reap():
-                received = signal.sigtimedwait(self.taken, POLL_S)
-                if received is not None and received.si_signo != signal.SIGCHLD:
-                    self.pass_on(signal.Signals(received.si_signo))
+                received = self.signals.take(POLL_S)
+                if received is not None and received != signal.SIGCHLD:
+                    self.pass_on(received)
                 if self.stage == 0 and self.job.failure() is not None:
                     self.stage, self.deadline = 1, time.monotonic() + FAILED_GRACE_S
+                elif self.stage == 0 and self.look_for_vanished():
+                    self.push()
                 elif self.job.finished and not self.job.local_processes():
                     self.end_stragglers()
                 if self.deadline is not None and time.monotonic() > self.deadline:
                     self.push()
         finally:
             self.sweep()
-            signal.pthread_sigmask(signal.SIG_SETMASK, self.unblocked)
         code = self.mpirun.returncode
         return 128 - code if code < 0 else code
+
+    def look_for_vanished(self) -> bool:
+        """Is a rank of this host gone for a while, without a word, while ``mpirun`` waits for the others?
+
+        MPICH's waits for ever when a rank leaves by ``os._exit(0)`` before it has started MPI, and Open MPI's when
+        the connection to another node is cut.
+        """
+        gone = self.job.vanished()
+        if not gone:
+            self.vanished_until = None
+        elif self.vanished_until is None:
+            self.vanished_until = time.monotonic() + VANISHED_GRACE_S
+        elif time.monotonic() > self.vanished_until:
+            self.vanished = gone
+            return True
+        return False
 
     def pass_on(self, number: signal.Signals) -> None:
         """Give a signal to the ranks of this host; to ``mpirun`` when there are none yet.
 
         Not through ``mpirun``: Open MPI's kills the ranks 0.25 s after SIGTERM, MPICH's dies of SIGUSR2.
         """
+        self.asked = self.asked or number
         if number in ENDING:
-            if self.ending is not None:  # asked twice: now
+            self.asking += 1
+            # Who presses Ctrl-C twice means now; a second SIGTERM takes no time from a rank that writes a checkpoint.
+            if self.asking >= (2 if number == signal.SIGINT else 3):
                 self.push()
                 return
-            self.ending, self.stage, self.deadline = number, max(1, self.stage), time.monotonic() + GRACE_S[number]
+            if self.ending is None:
+                self.ending, self.stage, self.deadline = number, max(1, self.stage), time.monotonic() + GRACE_S[number]
         ranks = self.job.local_processes()
         for pid in ranks.values():
             with contextlib.suppress(ProcessLookupError):  # it has ended in between
