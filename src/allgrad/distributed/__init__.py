@@ -1,6 +1,6 @@
 """The layer between ranks, under PyTorch's names."""
 
-from allgrad.distributed import algorithms, device_mesh, distributed_c10d, nn, optim
+from allgrad.distributed import algorithms, device_mesh, distributed_c10d, metrics, nn, optim
 from allgrad.distributed.collectives import (
     ReduceOp,
     WorkHandle,
@@ -77,6 +77,7 @@ from allgrad.distributed.point_to_point import (
     recv,
     send,
 )
+from allgrad.distributed.shards_sampler import ShardBatchSampler
 from allgrad.distributed.stores import FileStore, HashStore, PrefixStore, Store
 from allgrad.distributed.subgroups import new_subgroups, new_subgroups_by_enumeration
 from allgrad.distributed.tcp_store import TCPStore
@@ -100,6 +101,7 @@ __all__ = [
     "PrefixStore",
     "ProcessGroup",
     "ReduceOp",
+    "ShardBatchSampler",
     "Store",
     "TCPStore",
     "Work",
@@ -145,6 +147,7 @@ __all__ = [
     "is_ucc_available",
     "is_xccl_available",
     "isend",
+    "metrics",
     "monitored_barrier",
     "new_group",
     "new_subgroups",
