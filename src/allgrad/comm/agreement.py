@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from allgrad.errors import MismatchError
 
+LINE_BYTES = 120
+
 
 class Call(NamedTuple):
     """One collective call of one rank: what has to be equal on all ranks of the group."""
@@ -23,6 +25,10 @@ class Call(NamedTuple):
         """Such as ``all_reduce(sum, float32, 10) for "fc1.weight"``."""
         return _text(self.name, self.facts, self.label)
 
+    def line(self) -> bytes:
+        """The text in ``LINE_BYTES`` bytes."""
+        return _line(self.name, self.facts, self.label)
+
     def signature(self) -> str:
         """The text with its number: ``#5 all_reduce(sum, float32, 10)``; a call left out shows in every later one."""
         return f"#{self.sequence} {self.text()}"
@@ -32,6 +38,11 @@ class Call(NamedTuple):
 def _text(name: str, facts: tuple[Any, ...], label: str) -> str:
     call = f"{name}({', '.join(str(fact) for fact in facts)})"
     return f'{call} for "{label}"' if label else call
+
+
+@lru_cache(maxsize=512)
+def _line(name: str, facts: tuple[Any, ...], label: str) -> bytes:
+    return fit(_text(name, facts, label), LINE_BYTES).ljust(LINE_BYTES, b"\0")
 
 
 def fit(text: str, limit: int) -> bytes:

@@ -51,9 +51,10 @@ class MpiCommunicator(Communicator):
     # -- control plane --------------------------------------------------------------------------------------------
 
     def _call(self, name: str, *facts: Any, label: str = "") -> Call:
+        call = super()._call(name, *facts, label=label)
         if self._world.board is not None:
-            self._world.board.count()
-        return super()._call(name, *facts, label=label)
+            self._world.board.count(call.line())
+        return call
 
     def _complete(self, requests: list[Any], call: Call, nbytes: int = 0) -> None:
         """Wait for all of ``requests``, which move ``nbytes``."""

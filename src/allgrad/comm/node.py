@@ -16,13 +16,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from allgrad.comm.agreement import fit, mismatch_message
+from allgrad.comm.agreement import LINE_BYTES, fit, mismatch_message
 from allgrad.comm.reduction import Array
 from allgrad.errors import MismatchError
 
 RUNNING, WAITING, FINISHED, FAILED = range(4)
 _STATE, _SEQUENCE, _PID, _LOOKS, _LABEL = 0, 1, 2, 3, 64
-_VERDICT, BOARD_BYTES = 256, 1024
+_LAST, _VERDICT, BOARD_BYTES = 256, 384, 1024
 GROUP_BYTES, CALL_BYTES = 64, 120
 
 
@@ -57,9 +57,15 @@ class Place(NamedTuple):
     group: str
     call: str
     looks: int  # how often it has looked round in vain
+    last: str  # the collective that it began last, whether it came back from it or not
+    pid: int
 
     def __str__(self) -> str:
-        words = {RUNNING: "not in a collective", FINISHED: "has finished its program", FAILED: "has failed"}
+        words = {
+            RUNNING: f"not in a collective, the last was {self.last or 'none'}",
+            FINISHED: "has finished its program",
+            FAILED: "has failed",
+        }
         doing = words.get(self.state, f"waits in {self.call} of group {self.group}")
         return f"rank {self.rank}: {doing}; {self.sequence} calls so far"
 
@@ -75,8 +81,9 @@ class Board:
         self.ranks = list(ranks)
         self._mine[_PID] = os.getpid()
 
-    def count(self) -> None:
-        """This rank makes one more call."""
+    def count(self, line: bytes) -> None:
+        """This rank makes one more call, whose ``Call.line()`` is given."""
+        self._bytes[self._me][_LAST : _LAST + LINE_BYTES] = line
         self._mine[_SEQUENCE] += 1
 
     def set(self, state: int, group: str = "", call: str = "") -> None:
@@ -84,7 +91,7 @@ class Board:
         if self._mine[_STATE] == FAILED:
             return
         text = fit(group, GROUP_BYTES) + b"\n" + fit(call, CALL_BYTES)
-        self._bytes[self._me][_LABEL:_VERDICT] = text.ljust(_VERDICT - _LABEL, b"\0")
+        self._bytes[self._me][_LABEL:_LAST] = text.ljust(_LAST - _LABEL, b"\0")
         self._mine[_LOOKS] = 0
         fence()
         self._mine[_STATE] = state
@@ -101,8 +108,9 @@ class Board:
         """Where every rank of the node is, this one too."""
         found = []
         for rank, words, raw in zip(self.ranks, self._words, self._bytes):
-            group, _, call = bytes(raw[_LABEL:_VERDICT]).rstrip(b"\0").decode(errors="replace").partition("\n")
-            found.append(Place(rank, words[_STATE], words[_SEQUENCE], group, call, words[_LOOKS]))
+            group, _, call = bytes(raw[_LABEL:_LAST]).rstrip(b"\0").decode(errors="replace").partition("\n")
+            last = bytes(raw[_LAST : _LAST + LINE_BYTES]).rstrip(b"\0").decode(errors="replace")
+            found.append(Place(rank, words[_STATE], words[_SEQUENCE], group, call, words[_LOOKS], last, words[_PID]))
         return found
 
     def declare(self, group: str, message: str) -> None:

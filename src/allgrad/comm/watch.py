@@ -169,7 +169,7 @@ class GroupWatch(Watch):
             here = [p.rank for p in places if p.rank in self._members and p.state == WAITING]
             if absent:
                 lines.append(f"  not arrived: {name_ranks(absent)}; waiting: {name_ranks(here)}")
-            lines += [f"  {place}" for place in places]
+            lines += [f"  {place}; process {place.pid} {state_of(place.pid)}" for place in places]
             pids = board.pids()
         else:
             pids = {}
@@ -185,6 +185,22 @@ class GroupWatch(Watch):
                 os.kill(pid, _STACKS_SIGNAL)
                 time.sleep(_STACKS_S)
         self._job.end(TIMEOUT_CODE)
+
+
+_STATES = {
+    "R": "is computing", "S": "sleeps or waits", "D": "waits for a disk or a network file system",
+    "T": "is stopped by a signal", "t": "is stopped by a debugger", "Z": "is dead",
+}  # fmt: skip
+
+
+def state_of(pid: int) -> str:
+    """What the system says that a process does."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            letter = file.read().rpartition(")")[2].split()[0]
+    except OSError:
+        return "is gone"
+    return _STATES.get(letter, f"is in state {letter}")
 
 
 def _write(text: str) -> None:
