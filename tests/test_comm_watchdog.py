@@ -29,10 +29,8 @@ def judge(err: str, how: str, odd: int) -> None:
     assert f"the limit is {LIMIT_S} s (ALLGRAD_TIMEOUT)" in err
     assert f"not arrived: rank {odd}; waiting: ranks {others[0]}, {others[1]}" in err
     lines = {r: next(line for line in err.splitlines() if line.startswith(f"  rank {r}: ")) for r in range(3)}
-    assert (
-        "not in a collective, the last was all_reduce(sum, float64, 7) for" in lines[odd] and DOING[how] in lines[odd]
-    )
-    assert all(f"waits in {waiting}" in lines[r] for r in others)
+    assert re.search(r"not in a collective, the last was \w+\(", lines[odd]) and DOING[how] in lines[odd], err
+    assert all(re.search(f"waits in {call} of group world", lines[r]) for r in others), err
     assert err.count("in backward") >= 2, "the stacks of those who wait"
     if how != "stopped":
         assert "in hangs_here" in err, "the stack of the rank that hangs"
