@@ -84,3 +84,30 @@ def equal(a: dict[str, Any], b: dict[str, Any]) -> bool:
     """Whether two runs gave the same bits."""
     same = a["log"] == b["log"] and a["steps"] == b["steps"]
     return same and all(a[k].tobytes() == b[k].tobytes() for k in ("flat", "buffers"))
+
+
+class Noisy:
+    """Samples with noise from the default generator of whoever fetches them."""
+
+    def __len__(self) -> int:
+        return 24
+
+    def __getitem__(self, i: int) -> Any:
+        return i, torch.rand(1)
+
+
+def noisy_batches(folder: str, stop: int = 0, **settings: Any) -> list[Any]:
+    """The batches of two passes, in a run that may end after ``stop`` of them."""
+    torch.manual_seed(4)
+    loader = DataLoader(Noisy(), batch_size=3, shuffle=True, **settings)
+    manager = CheckpointManager(folder, signals=False).track(loader=loader)
+    manager.resume()
+    log = manager.values.setdefault("log", [])
+    while manager.steps < 16:
+        for i, noise in loader:
+            log.append([i.tolist(), noise.reshape(-1).tolist()])
+            manager.step()
+            if manager.steps == stop:
+                manager.save()
+                return log
+    return log

@@ -56,3 +56,21 @@ def test_another_number_of_ranks_sees_every_sample_once(tmp_path: Path, before: 
     for log in resumed:
         seen += [i for row in log["log"][3:] for i in row[1]]
     assert sorted(seen) == list(range(bodies.SAMPLES))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"num_workers": 2},
+        {"num_workers": 3, "persistent_workers": True, "prefetch_factor": 1},
+        {"num_workers": 2, "multiprocessing_context": "spawn"},
+    ],
+    ids=["no workers", "threads", "persistent", "processes"],
+)
+def test_workers_draw_on_where_they_were(tmp_path: Path, settings: dict[str, Any]) -> None:
+    whole = bodies.noisy_batches(str(tmp_path / "a"), **settings)
+    for stop in (3, 5, 13) if "multiprocessing_context" not in settings else (5,):
+        bodies.noisy_batches(str(tmp_path / "b"), stop, **settings)
+    assert bodies.noisy_batches(str(tmp_path / "b"), **settings) == whole
+    assert len(whole) == 16

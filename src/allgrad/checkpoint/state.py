@@ -66,7 +66,7 @@ def load_state(thing: Any, stored: Stored, name: str, rank: int, size: int) -> C
         return lambda: thing.set_state(value["state"])
     if isinstance(thing, DataLoader) and size != world and rank and isinstance(value.get("base_seed"), int):
         seed = stream("resumed loader", value["base_seed"], rank).initial_seed() >> 1
-        value = {**value, "base_seed": seed}
+        value = {k: v for k, v in value.items() if k != "workers"} | {"base_seed": seed}
     return lambda: thing.load_state_dict(value)
 
 

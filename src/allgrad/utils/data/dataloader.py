@@ -152,11 +152,21 @@ class _Pass:
         self._resumable = not loader.streaming and _resumable(source)
         self._indices: Iterator[Any] = itertools.repeat(None) if loader.streaming else self._noted(iter(source))
         plan = loader._plan()
+        # The workers' random numbers go on where they were, unless their number has changed or the pass is read again.
+        states = (resume or {}).get("workers") if "sampler" in (resume or {}) else None
+        states = states if states is not None and len(states) == loader.num_workers else None
+        self._crew_pass: WorkerPass | None = None
         if loader.num_workers:
             crew = loader._workers(plan, base_seed)
-            self._inner: Iterator[tuple[Any, Any]] = WorkerPass(
-                crew, plan, self._indices, loader.prefetch_factor or 2, loader.timeout or None, crew is not loader._crew
-            )
+            if states is not None:
+                crew.new_pass(base_seed, states)
+            first = self._batches % loader.num_workers if states is not None else 0
+            self._crew_pass = WorkerPass(
+                crew, plan, self._indices, loader.prefetch_factor or 2, loader.timeout or None, crew is not loader._crew, first
+            )  # fmt: skip
+            if states is not None:
+                self._crew_pass.random = list(states)
+            self._inner: Iterator[tuple[Any, Any]] = self._crew_pass
         elif loader.streaming:
             self._inner = ((None, batch) for batch in stream(plan))
         else:
@@ -198,6 +208,8 @@ class _Pass:
         # A sampler that did not say how it started is read again up to here when the state is loaded.
         if self._resumable and (self._started is not None or not self._batches):
             state["sampler"] = self._loader._source().state_dict(self._taken, self._started)
+        if self._crew_pass is not None:
+            state["workers"] = list(self._crew_pass.random)
         return state
 
 

@@ -133,6 +133,13 @@ def failure_of(error: BaseException, where: str) -> Failure:
     return Failure(kind, where, trace, type(error).__name__)
 
 
+class Answer(NamedTuple):
+    """A batch, ``END`` or a Failure, and the worker's random numbers after it: a resumed pass goes on from there."""
+
+    result: Any
+    random: Any
+
+
 class Worker:
     """The work of one worker, wherever it runs: answers each task with a batch, ``END`` or a Failure."""
 
@@ -152,13 +159,18 @@ class Worker:
             except BaseException as error:
                 self._broken = failure_of(error, "worker_init_fn")
 
-    def new_pass(self, seed: int) -> None:
-        """A stream starts anew; the random numbers are those of a fresh worker."""
+    def new_pass(self, seed: int, state: Any = None) -> None:
+        """A stream starts anew; the random numbers are those of a fresh worker, or go on from ``state``."""
         self._stream = None
         ctx.generator.manual_seed(seed)
+        if state is not None:
+            ctx.generator.set_state(state)
 
-    def answer(self, indices: Any) -> Any:
+    def answer(self, indices: Any) -> Answer:
         """The batch for a task; ``indices`` None: the next one of the stream."""
+        return Answer(self._result(indices), ctx.generator.get_state())
+
+    def _result(self, indices: Any) -> Any:
         if self._broken is not None:
             return self._broken
         fetched: list[Any] = []

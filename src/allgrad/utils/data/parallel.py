@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from allgrad.utils.data.fetch import END, Failure, Plan, few
+from allgrad.utils.data.fetch import END, Answer, Failure, Plan, few
 from allgrad.utils.data.workers import WorkerError
 
 _numbers = itertools.count()  # passes; answers to a pass that was left early are known by their number
@@ -16,8 +16,8 @@ class WorkerPass:
     """An iterator of (indices, batch).  Keeps ``ahead`` tasks per worker under way."""
 
     def __init__(
-        self, crew: Any, plan: Plan, indices: Iterator[Any], ahead: int, timeout_s: float | None, owned: bool
-    ) -> None:
+        self, crew: Any, plan: Plan, indices: Iterator[Any], ahead: int, timeout_s: float | None, owned: bool, first: int = 0
+    ) -> None:  # fmt: skip
         self._crew = crew
         self._plan = plan
         self._indices = indices
@@ -25,7 +25,8 @@ class WorkerPass:
         self._owned = owned  # the workers end with this pass
         self._number = next(_numbers)
         self._active = set(range(plan.num_workers))  # those whose stream has not ended
-        self._turn = itertools.cycle(range(plan.num_workers))
+        self._turn = itertools.cycle((first + k) % plan.num_workers for k in range(plan.num_workers))
+        self.random: list[Any] = [None] * plan.num_workers  # of each worker, after its last batch that was handed out
         self._tasks: dict[int, tuple[int, Any]] = {}  # out, in order: task -> worker and indices
         self._answers: dict[int, Any] = {}
         self._next_task = 0
@@ -53,6 +54,8 @@ class WorkerPass:
             worker, indices = self._tasks[task]
             answer = self._wait_for(task)
             del self._tasks[task]
+            if isinstance(answer, Answer):
+                answer, self.random[worker] = answer
             if isinstance(answer, Failure):
                 self.close()
                 raise answer.error(f"DataLoader worker {worker} of rank {self._plan.rank}")

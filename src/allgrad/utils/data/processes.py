@@ -10,6 +10,8 @@ import multiprocessing
 import queue
 import threading
 import time
+import weakref
+from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
@@ -35,6 +37,9 @@ class ProcessCrew:
         self._rank = plan.rank
         self._links: list[Connection] = []
         self._processes: list[Any] = []
+        # Keeps the links alive until it has run: a pass that is garbage, in a cycle with its loader, would close them after
+        # they have closed themselves, and by then the number may be that of somebody else's file.
+        self._end = weakref.finalize(self, _end, self._links, self._processes)
         self._open: list[dict[Any, Any]] = [{} for _ in range(plan.num_workers)]  # tasks without an answer
         for number in range(plan.num_workers):
             here, there = context.Pipe()
@@ -84,22 +89,27 @@ class ProcessCrew:
         self.broken = True
         return ("dead", worker), Failure(WorkerError, at, f"reason: the process {process.pid} {how}{hint}")
 
-    def new_pass(self, base_seed: int) -> None:
-        """Let persistent workers start another pass."""
+    def new_pass(self, base_seed: int, states: Sequence[Any] | None = None) -> None:
+        """Let persistent workers start another pass; ``states`` of their random numbers if it is taken up."""
         for worker in range(len(self._links)):
-            self.submit(worker, NEW_PASS, base_seed + worker)
+            self.submit(worker, NEW_PASS, (base_seed + worker, states and states[worker]))
             self._open[worker].pop(NEW_PASS)
 
     def close(self) -> None:
-        """End the processes: an end of the pipe is their sign; those that do not see it are stopped."""
-        for link in self._links:
-            link.close()
-        deadline = time.monotonic() + 1
-        for process in self._processes:
-            process.join(max(0.0, deadline - time.monotonic()))
-            if process.is_alive():
-                process.terminate()
-                process.join(5)
+        """End the processes; a second call does nothing."""
+        self._end()
+
+
+def _end(links: list[Connection], processes: list[Any]) -> None:
+    """An end of the pipe is the processes' sign; those that do not see it are stopped."""
+    for link in links:
+        link.close()
+    deadline = time.monotonic() + 1
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
+        if process.is_alive():
+            process.terminate()
+            process.join(5)
 
 
 def _process(plan: Plan, number: int, seed: int, link: Connection) -> None:
@@ -112,7 +122,7 @@ def _process(plan: Plan, number: int, seed: int, link: Connection) -> None:
     while (item := tasks.get()) is not None:
         task, payload = item
         if task == NEW_PASS:
-            worker.new_pass(payload)
+            worker.new_pass(*payload)
             continue
         answer = worker.answer(payload)
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from allgrad.context import ctx
@@ -44,10 +45,10 @@ class ThreadCrew:
         except queue.Empty:
             return None
 
-    def new_pass(self, base_seed: int) -> None:
-        """Let persistent workers start another pass."""
+    def new_pass(self, base_seed: int, states: Sequence[Any] | None = None) -> None:
+        """Let persistent workers start another pass; ``states`` of their random numbers if it is taken up."""
         for number, tasks in enumerate(self._tasks):
-            tasks.put((NEW_PASS, base_seed + number))
+            tasks.put((NEW_PASS, (base_seed + number, states and states[number])))
 
     def close(self) -> None:
         """Let the threads end when they are through with what they do."""
@@ -62,6 +63,6 @@ def _thread(plan: Plan, number: int, seed: int, tasks: Any, answers: Any, launch
     while (item := tasks.get()) is not None:
         task, payload = item
         if task == NEW_PASS:
-            worker.new_pass(payload)
+            worker.new_pass(*payload)
         else:
             answers.put((task, worker.answer(payload)))
