@@ -18,6 +18,8 @@ from allgrad.distributed.join_ddp import DDPJoinHook, first_active
 from allgrad.distributed.outputs import begins_round
 from allgrad.distributed.reducer import Reducer
 from allgrad.distributed.sentinel import EVERY, Sentinel
+from allgrad.distributed.shards import Sharding
+from allgrad.distributed.shards_steps import ShardSteps
 from allgrad.distributed.weights import Weights
 from allgrad.errors import ArgumentError, DtypeError, UnsupportedError
 from allgrad.nn.modules.module import Module
@@ -26,7 +28,7 @@ from allgrad.nn.parameter import is_lazy
 MIB = 1024 * 1024
 
 
-class DistributedDataParallel(Module, Joinable):
+class DistributedDataParallel(Module, Joinable, ShardSteps):
     """Wraps a module so that after ``backward()`` every rank holds the mean gradient over all ranks.
 
     Parameters and buffers start as those of rank 0.  All ranks must hold the same model: names, shapes and dtypes are
@@ -40,7 +42,7 @@ class DistributedDataParallel(Module, Joinable):
         find_unused_parameters: bool = False, check_reduction: bool = False, gradient_as_bucket_view: bool = True,
         static_graph: bool = False, delay_all_reduce_named_params: Any = None, param_to_hook_all_reduce: Any = None,
         mixed_precision: Any = None, device_mesh: Any = None, skip_all_reduce_unused_params: bool = False, *,
-        nonfinite_limit: int | None = 10, replica_check: int | None = EVERY,
+        nonfinite_limit: int | None = 10, replica_check: int | None = EVERY, shards: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         if device_ids is not None and any(str(d) not in ("cpu",) for d in device_ids):
@@ -80,6 +82,7 @@ class DistributedDataParallel(Module, Joinable):
                 "bucket_cap_mb": cap,
                 "broadcast_buffers": broadcast_buffers,
                 "nonfinite_limit": nonfinite_limit,
+                "shards": shards,
             }
             check_same_settings(comm, settings, "DistributedDataParallel")
             self._broadcast([*module.parameters(), *module.buffers()])
@@ -93,6 +96,8 @@ class DistributedDataParallel(Module, Joinable):
         }  # fmt: skip
         self.sentinel = Sentinel(self._all_params, module, replica_check)
         self._plan(comm)
+        if shards is not None:
+            self.sharding = Sharding(self, shards)
 
     def _plan(self, comm: Any) -> None:
         """Make the reducer for the parameters that want a gradient now."""
@@ -131,6 +136,8 @@ class DistributedDataParallel(Module, Joinable):
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """The module's forward; buffers (running statistics) come from rank 0 first while training."""
+        if self.sharding is not None:
+            self.sharding.check_forward()
         if self.training and ctx.grad_enabled and self.require_backward_grad_sync:
             self.reducer.prepare()
             if self._wanting != [p._rg for _, p in self._all_params]:
@@ -161,6 +168,7 @@ class DistributedDataParallel(Module, Joinable):
         It counts as zero gradients among the mean, or as no samples where the others use ``sync(weight=n)``: then say
         ``weighted=True``.  The gradients are the others' afterwards; call ``optimizer.step()`` as they do.
         """
+        self._refuse_with_shards("skip()")
         Join.notify_join_context(self, weighted=weighted)
         self.meet_buffers(first_active(self._join))
         if weighted:
@@ -178,6 +186,7 @@ class DistributedDataParallel(Module, Joinable):
         optimizer, it steps with the others, so that all its state stays equal too; without, the final parameters are
         copied to it at the end.
         """
+        self._refuse_with_shards("join()")
         return Join(
             [self], enable, throw_on_early_termination,
             divide_by_initial_world_size=divide_by_initial_world_size, optimizer=optimizer,
@@ -204,6 +213,7 @@ class DistributedDataParallel(Module, Joinable):
     @contextlib.contextmanager
     def no_sync(self) -> Iterator[None]:
         """Within: backward only accumulates; the next backward outside averages what was accumulated."""
+        self._refuse_with_shards("no_sync()")
         before, self.require_backward_grad_sync = self.require_backward_grad_sync, False
         try:
             yield
@@ -217,6 +227,7 @@ class DistributedDataParallel(Module, Joinable):
         ``weight``: how many samples or tokens the loss of this micro-batch is the mean of.  The gradient is then that of the
         mean over all samples of all ranks and micro-batches, however they are spread; 0 is allowed.  On every rank or none.
         """
+        self._refuse_with_shards("sync()")
         reducer = self.reducer
         if weight is not None:
             reducer.weights = reducer.weights or Weights()
@@ -233,6 +244,7 @@ class DistributedDataParallel(Module, Joinable):
 
         It gets this rank's gradients and divides by the number of ranks itself.  Once per model, before training.
         """
+        self._refuse_with_shards("register_comm_hook()")
         if not callable(hook):
             raise DtypeError(f"Communication hook must be callable, found {type(hook).__name__}")
         if self.reducer.hook is not None:
