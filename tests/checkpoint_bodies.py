@@ -111,3 +111,32 @@ def noisy_batches(folder: str, stop: int = 0, **settings: Any) -> list[Any]:
                 manager.save()
                 return log
     return log
+
+
+def sharded(folder: str, stop: int = 0, sharded_optimizer: bool = False) -> Any:
+    """Twelve steps over four logical shards, with dropout and running statistics; the parameters and buffers at the end."""
+    dist.init_process_group()
+    torch.manual_seed(3)
+    layers = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 3))
+    model = DistributedDataParallel(layers, shards=4)
+    if sharded_optimizer:
+        optimizer: Any = ZeroRedundancyOptimizer(model.parameters(), torch.optim.AdamW, lr=0.02)
+    else:
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.02)
+    data = Numbered()
+    loader = DataLoader(data, batch_sampler=dist.ShardBatchSampler(data, 2, shards=4, seed=5))
+    manager = CheckpointManager(folder, signals=False)
+    manager.track(model=model, optimizer=optimizer, loader=loader).resume()
+    while manager.steps < 12:
+        for step in model.steps(loader):
+            optimizer.zero_grad()
+            for _, inputs, targets in step:
+                F.cross_entropy(model(inputs), targets).backward()
+            optimizer.step()
+            manager.step()
+            if manager.steps == stop:
+                manager.save()
+                dist.destroy_process_group()
+                return None
+    dist.destroy_process_group()
+    return b"".join(t._a.tobytes() for t in (*model.parameters(), *model.buffers()))

@@ -74,3 +74,13 @@ def test_workers_draw_on_where_they_were(tmp_path: Path, settings: dict[str, Any
         bodies.noisy_batches(str(tmp_path / "b"), stop, **settings)
     assert bodies.noisy_batches(str(tmp_path / "b"), **settings) == whole
     assert len(whole) == 16
+
+
+@pytest.mark.parametrize("sharded_optimizer", [False, True])
+def test_with_logical_shards_the_number_of_ranks_may_change_and_no_bit_does(
+    tmp_path: Path, sharded_optimizer: bool
+) -> None:
+    (whole,) = run_virtual(bodies.sharded, 1, str(tmp_path / "a"), 0, sharded_optimizer)
+    for size, stop in ((2, 4), (3, 5), (1, 8), (4, 11)):
+        run_virtual(bodies.sharded, size, str(tmp_path / "b"), stop, sharded_optimizer)
+    assert run_virtual(bodies.sharded, 3, str(tmp_path / "b"), 0, sharded_optimizer) == [whole] * 3

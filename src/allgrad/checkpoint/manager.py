@@ -30,6 +30,7 @@ from allgrad.checkpoint.state import (
 )
 from allgrad.checkpoint.together import exchange, from_first, host_of, judge, together
 from allgrad.comm import Communicator, launch_world
+from allgrad.distributed.ddp import DistributedDataParallel
 from allgrad.distributed.group import group_of, is_initialized
 from allgrad.errors import ArgumentError, CheckpointMismatchError
 
@@ -106,7 +107,9 @@ class CheckpointManager:
             check_tracked(name, thing)
             if name in self._objects:
                 raise ArgumentError(f"track({name}=…): there is one of that name already")
-        self._objects.update(objects)
+            self._objects[name] = thing
+            if isinstance(thing, DistributedDataParallel) and thing.sharding is not None:
+                self._objects[f"{name}_shards"] = thing.sharding  # the number of the step seeds its random numbers
         return self
 
     # -- saving -------------------------------------------------------------------------------------------------------
