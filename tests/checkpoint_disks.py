@@ -137,3 +137,78 @@ class MemoryDisk(Disk):
 
     def read(self, handle: int, count: int, at: int) -> bytes:
         return bytes(self.files[self._open[handle]][at : at + count])
+
+
+class PowerDisk(MemoryDisk):
+    """Remembers every change, and shows what a power loss after the first ``k`` of them may leave."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log: list[tuple[Any, ...]] = []
+        self._born: dict[int, int] = {}  # handle -> number of the file
+
+    def make_folder(self, path: str) -> None:
+        super().make_folder(path)
+        self.log.append(("make_folder", path))
+
+    def create(self, path: str) -> int:
+        handle = super().create(path)
+        self._born[handle] = len(self.log)
+        self.log.append(("create", path, len(self.log)))
+        return handle
+
+    def write(self, handle: int, data: Any) -> int:
+        self.log.append(("write", self._born[handle], bytes(data)))
+        return super().write(handle, data)
+
+    def sync(self, handle: int) -> None:
+        super().sync(handle)
+        self.log.append(("sync", self._born[handle]))
+
+    def rename(self, old: str, new: str) -> None:
+        super().rename(old, new)
+        self.log.append(("rename", old, new))
+
+    def remove(self, path: str) -> None:
+        super().remove(path)
+        self.log.append(("remove", path))
+
+    def remove_folder(self, path: str) -> None:
+        super().remove_folder(path)
+        self.log.append(("remove", path))
+
+    def sync_folder(self, path: str) -> None:
+        super().sync_folder(path)
+        self.log.append(("sync_folder", path))
+
+    def after_power_loss(self, k: int, names_survive: bool, bytes_survive: bool) -> MemoryDisk:
+        """The first ``k`` changes happened; of names and bytes that were not synced, all or nothing survives."""
+        names: dict[str, int | None] = {"/": None}
+        content: dict[int, bytes] = {}
+        safe_names, safe_content = dict(names), dict(content)
+        for op, *given in self.log[:k]:
+            if op == "make_folder":
+                names[given[0]] = None
+            elif op == "create":
+                names[given[0]] = given[1]
+                content[given[1]] = b""
+            elif op == "write":
+                content[given[0]] += given[1]
+            elif op == "sync":
+                safe_content[given[0]] = content[given[0]]
+            elif op == "rename":
+                names[given[1]] = names.pop(given[0])
+            elif op == "remove":
+                del names[given[0]]
+            else:
+                inside = {p for p in {*names, *safe_names} if os.path.dirname(p) == given[0] and p != given[0]}
+                for path in inside:
+                    safe_names.pop(path, None)
+                    if path in names:
+                        safe_names[path] = names[path]
+        kept = names if names_survive else safe_names
+        disk = MemoryDisk()
+        disk.folders = {p for p, n in kept.items() if n is None}
+        found = content if bytes_survive else safe_content
+        disk.files = {p: bytearray(found.get(n, b"")) for p, n in kept.items() if n is not None}
+        return disk
