@@ -79,3 +79,16 @@ def test_worlds_end_and_begin_again() -> None:
     job = mpirun(3, str(Path(__file__).parent / "mpi" / "lifecycle.py"))
     assert job.code == 0, job
     assert sorted(job.out.split("\n")) == ["", *(f"rank {r} is done" for r in range(3))]
+
+
+def test_the_way_that_is_asked_for_is_the_same_on_all_ranks() -> None:
+    program = str(Path(__file__).parent / "mpi" / "algorithms.py")
+    env = {"ALLGRAD_ALGORITHM": "hierarchical", "ALLGRAD_TIMEOUT": "33", "ALLGRAD_CHECK_COLLECTIVES": "1"}
+    job = mpirun(3, program, env=env)
+    assert job.code == 0, job
+    for found in json.loads(job.out):
+        assert (found["algorithm"], found["inherited"], found["check"]) == ("hierarchical", "hierarchical", True)
+        assert found["timeout"] == 33 and found["sum"] == 3
+        assert found["described"] == "auto, not hierarchical", "there is one node only"
+        assert "'fastest'" in found["refused"] and "doubling" in found["refused"]
+        assert "rank 1 is in" in found["mismatch"] and "1000, ordered)" in found["mismatch"]

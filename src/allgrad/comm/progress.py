@@ -21,7 +21,7 @@ Steps = Iterator[None]
 # So long a rank asks without pause, giving the core away in between; after that it sleeps between its questions.
 # A sleeper is run at once when it wakes, even beside programs that never sleep; one that gives its core away to them
 # gets it back milliseconds later.
-_SPINS = (
+SPINS = (
     20  # first without giving it away: it may come back milliseconds later, and the others mostly are about to arrive
 )
 _QUICK_S = 300e-6
@@ -59,7 +59,7 @@ class Watch(ABC):
 
 def wait_until(ready: Callable[[], bool], call: Callable[[], str], watch: Watch, nbytes: int = 0) -> None:
     """Return once ``ready()``; ``nbytes`` are under way at most."""
-    for _ in range(_SPINS):
+    for _ in range(SPINS):
         if ready():
             return
     started = now = time.monotonic()

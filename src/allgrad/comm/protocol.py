@@ -134,7 +134,7 @@ class Communicator(ABC):
         check_writable(flat)
         check_op(op, flat.dtype, scale is not None)
         call = self._call("all_reduce", _scaled(op, scale), flat.dtype, flat.size, *self._asked, label=label)
-        self._start_all_reduce(call, flat, op, scale, False).wait()
+        self._all_reduce(call, flat, op, scale)
 
     def start_all_reduce(
         self, flat: Array, op: str = "sum", *, scale: float | None = None, shared_result: bool = False, label: str = ""
@@ -347,6 +347,9 @@ class Communicator(ABC):
 
     @abstractmethod
     def _irecv(self, flat: Array, peer: int | None, tag: int) -> Work: ...
+
+    def _all_reduce(self, call: Call, flat: Array, op: str, scale: float | None) -> None:
+        self._start_all_reduce(call, flat, op, scale, False).wait()
 
     # -- checks ---------------------------------------------------------------------------------------------------
 

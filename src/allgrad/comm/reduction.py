@@ -28,7 +28,7 @@ UFUNCS: dict[str, Any] = {
 }
 _BITWISE = ("band", "bor", "bxor")
 BLOCK_BYTES = 128 * 1024  # one block of each of a few ranks fits into a core's second-level cache
-SMALL_BYTES = 8 * 1024  # up to here thinking about blocks costs more than an array more
+SMALL_BYTES = 64 * 1024  # up to here thinking about blocks costs more than an array more
 LINE_BYTES = 64  # two ranks never write into the same cache line
 
 
@@ -75,13 +75,15 @@ def fold(op: str, parts: Sequence[Array], outs: Sequence[Array], scale: float | 
     ufunc = UFUNCS[op]
     factor = None if scale is None else wide.type(scale)
     if dtype == wide and count * dtype.itemsize <= SMALL_BYTES and len(parts) > 1:
-        sums = ufunc(parts[0], parts[1])
+        free = outs[0] is parts[0] or outs[0] is parts[1]  # nobody needs its old value later
+        sums = ufunc(parts[0], parts[1], out=outs[0] if free else None)
         for part in parts[2:]:
             ufunc(sums, part, out=sums)
         if factor is not None:
             np.multiply(sums, factor, out=sums)
         for out in outs:
-            out[...] = sums
+            if out is not sums:
+                out[...] = sums
         return
     step = max(1, BLOCK_BYTES // wide.itemsize)
     # Sums grow in the first out where that is safe: its block is in cache when the next part is added.
