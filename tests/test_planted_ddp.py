@@ -239,7 +239,7 @@ def test_is_caught(plant: Any, named_test: Any, monkeypatch: pytest.MonkeyPatch)
     test_ddp.virtual.cache_clear()
     plant(monkeypatch)
     try:
-        with pytest.raises((Exception, pytest.fail.Exception)):  # noqa: B017 - whatever the named test fails with
+        with pytest.raises((Exception, pytest.fail.Exception)):  # whatever the named test fails with
             named_test()
     finally:
         test_ddp.virtual.cache_clear()
