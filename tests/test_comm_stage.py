@@ -135,4 +135,6 @@ def test_long_texts_keep_their_difference() -> None:
 
 def test_the_stage_is_small() -> None:
     """Docker gives a container 64 MB of shared memory; 4 ranks with two groups must fit beside MPI's own."""
-    assert 2 * 5 * stage_module.STAGE_BYTES <= 20 * 1024 * 1024
+    assert 2 * 5 * stage_module.stage_bytes(4) <= 20 * 1024 * 1024
+    assert 129 * stage_module.stage_bytes(128) <= 34 * 1024 * 1024
+    assert stage_module.stage_bytes(1000) >= 2 * stage_module.EAGER_BYTES

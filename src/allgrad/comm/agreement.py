@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from allgrad.errors import MismatchError
 
 LINE_BYTES = 120
+OWN_SPAN = "own span only"  # a fact of an all-reduce whose result each rank needs in its own span only
 
 
 class Call(NamedTuple):

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from allgrad.comm.agreement import Call
+from allgrad.comm.agreement import OWN_SPAN, Call
 from allgrad.comm.chain import Lane, along_nodes
 from allgrad.comm.exchange import by_doubling, by_library, by_messages, by_record, in_window, message_tag
 from allgrad.comm.node import CHANNEL_BYTES, MARKS_BYTES, Channel, Marks
 from allgrad.comm.progress import Steps
 from allgrad.comm.record import FITS_BYTES, Record
 from allgrad.comm.reduction import Array, accumulator, fold
-from allgrad.comm.stage import EAGER_BYTES, STAGE_BYTES, Stage, Task
+from allgrad.comm.stage import EAGER_BYTES, Stage, Task, stage_bytes
 from allgrad.comm.work import Buffer, plain_buffer
 from allgrad.errors import ArgumentError
 
@@ -55,10 +55,14 @@ class AllReducer:
         self._buffers: list[tuple[Buffer, SharedMemory]] = []
         if self._size > 1 and (self._one_node or self._lane is not None):
             self._node = comm.Split(homes[self._rank], self._rank)
-            self._memory = self._agree(self._share(self._node, _FIXED_BYTES + STAGE_BYTES, STAGE_BYTES))
+            stage = stage_bytes(len(here)) if self._one_node else 0
+            self._memory = self._agree(self._share(self._node, _FIXED_BYTES + stage, stage))
         if self._memory is not None:
             rows = self._memory.rows
-            rows[self._local_rank][:_FIXED_BYTES] = 0
+            # Written all at once: memory that is promised but not there would end the process (SIGBUS) in the middle of a step.
+            rows[self._local_rank][...] = 0
+            if self._local_rank == 0:
+                self._memory.common[...] = 0
             self._calls = Channel([row[:CHANNEL_BYTES] for row in rows], self._local_rank)
             marks = Marks([row[CHANNEL_BYTES:_FIXED_BYTES] for row in rows], self._local_rank)
             stages = [row[_FIXED_BYTES:] for row in rows]
@@ -127,8 +131,10 @@ class AllReducer:
         agreed = Record(self._comm, self._size, call, where=f" {way}").agreed
         if way == "by_library":
             return by_library(self._lanes, agreed, flat, self._native[op], self._in_place, op, scale), flat
-        by = by_doubling if way == "by_doubling" else by_messages
-        return by(self._lanes, agreed, flat, message_tag(call), op, scale), flat
+        if way == "by_doubling":
+            return by_doubling(self._lanes, agreed, flat, message_tag(call), op, scale), flat
+        half = OWN_SPAN in call.facts
+        return by_messages(self._lanes, agreed, flat, message_tag(call), op, scale, half), flat
 
     def _start_in_buffer(
         self, call: Call, flat: Array, op: str, scale: float | None, shared_result: bool

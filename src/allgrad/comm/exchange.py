@@ -51,11 +51,13 @@ def in_window(
         yield
 
 
-def by_messages(comm: Any, agreed: Callable[[], bool], flat: Array, tag: int, op: str, scale: float | None) -> Steps:
+def by_messages(
+    comm: Any, agreed: Callable[[], bool], flat: Array, tag: int, op: str, scale: float | None, half: bool = False
+) -> Steps:
     """Between nodes: each rank gets its span of every rank (all-to-all), folds it and sends the sum to all (all-gather).
 
     The same bytes as a ring.  Up to ``SMALL_BYTES`` every rank gets everything and folds it all itself: half the latency.
-    ``agreed()`` says whether all ranks have announced the same call; it raises if not.
+    ``agreed()`` says whether all ranks have announced the same call; it raises if not.  ``half``: without the all-gather.
     """
     while not agreed():
         yield
@@ -75,7 +77,7 @@ def by_messages(comm: Any, agreed: Callable[[], bool], flat: Array, tag: int, op
         while not request.Test():
             yield
     fold(op, list(rows), [flat[start:stop]], scale)
-    if whole:
+    if whole or half:
         return
     requests = []
     for other in others:

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
+from allgrad.context import run_endings
 from allgrad.errors import MismatchError
 
 # Time for the launcher to pass on what was printed before it kills everybody.
@@ -98,6 +99,12 @@ class FailureHooks:
             os._exit(self._exit_code())  # else mpi4py would end MPI here, in a process that is no rank, and hang
         code = self._exit_code()
         if code == 0:
+            try:
+                # a bare SystemExit: the program did not come to its end, so the others are not waited for
+                if self._exit is not None or self._root is None or _returned(self._root):
+                    run_endings()
+            except Exception as error:
+                self._on_exception(type(error), error, error.__traceback__)
             self._finish()
             return
         _flush()

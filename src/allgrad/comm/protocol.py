@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from allgrad.comm.agreement import Call
+from allgrad.comm.agreement import OWN_SPAN, Call
 from allgrad.comm.reduction import Array, accumulator, check_op
 from allgrad.comm.work import Buffer, Work
 from allgrad.errors import ArgumentError, DtypeError, ShapeError
@@ -137,18 +137,21 @@ class Communicator(ABC):
         self._all_reduce(call, flat, op, scale)
 
     def start_all_reduce(
-        self, flat: Array, op: str = "sum", *, scale: float | None = None, shared_result: bool = False, label: str = ""
-    ) -> Work:
+        self, flat: Array, op: str = "sum", *, scale: float | None = None, shared_result: bool = False,
+        own_span: bool = False, label: str = "",
+    ) -> Work:  # fmt: skip
         """Start ``all_reduce``; ``flat`` belongs to the communicator until ``wait()``.  It takes no copies where ``flat``
         lies in a buffer of ``allocate``, at the same place on every rank.
 
         ``work.result`` is ``flat`` itself.  With ``shared_result`` it is read-only, may be memory that all ranks of the
         node share (the fastest way), and holds until this rank starts again on the same memory; what ``flat`` then holds
-        is not defined.  Work is done in the order in which it was started.
+        is not defined.  Work is done in the order in which it was started.  With ``own_span`` only this rank's one of the
+        ``reduction.spans`` is sure to hold the result: half the bytes between nodes.
         """
         check_writable(flat)
         check_op(op, flat.dtype, scale is not None)
-        call = self._call("all_reduce", _scaled(op, scale), flat.dtype, flat.size, *self._asked, label=label)
+        facts = (*self._asked, OWN_SPAN) if own_span else self._asked
+        call = self._call("all_reduce", _scaled(op, scale), flat.dtype, flat.size, *facts, label=label)
         return self._start_all_reduce(call, flat, op, scale, shared_result)
 
     def progress(self) -> None:

@@ -13,10 +13,16 @@ from allgrad.comm.node import Channel, Marks
 from allgrad.comm.progress import Steps
 from allgrad.comm.reduction import Array, fold, spans
 
-STAGE_BYTES = 2 * 1024 * 1024
+STAGE_BYTES = 2 * 1024 * 1024  # per rank, in nodes of few ranks
+NODE_BYTES = 32 * 1024 * 1024  # of all ranks together, in nodes of many
 # Up to here every rank folds everything itself: twice the arithmetic, half the waiting.
 EAGER_BYTES = 64 * 1024
 _BLOCKS = 20  # bits of a mark that count the blocks of one call
+
+
+def stage_bytes(ranks: int) -> int:
+    """The size of one row of the stage of ``ranks`` ranks."""
+    return max(4 * EAGER_BYTES, min(STAGE_BYTES, NODE_BYTES // ranks // 4096 * 4096))
 
 
 class Task(NamedTuple):

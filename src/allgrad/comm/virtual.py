@@ -17,7 +17,7 @@ from allgrad.comm.mail import MailWork, PostOffice
 from allgrad.comm.protocol import Communicator, read_only
 from allgrad.comm.reduction import Array, fold
 from allgrad.comm.work import Buffer, Work, plain_buffer
-from allgrad.context import ctx
+from allgrad.context import ctx, run_endings
 from allgrad.errors import ArgumentError, MismatchError
 
 
@@ -292,6 +292,7 @@ def run_virtual(
         try:
             baton.check(rank)
             results[rank] = fn(*args, **kwargs)
+            run_endings()
         except SystemExit as error:
             how = "exited"
             if error.code not in (None, 0):
