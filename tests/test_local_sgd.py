@@ -19,7 +19,10 @@ from allgrad.distributed.algorithms.model_averaging.averagers import PeriodicMod
 from allgrad.distributed.algorithms.model_averaging.hierarchical_model_averager import HierarchicalModelAverager
 from allgrad.distributed.optim import PostLocalSGDOptimizer
 from allgrad.errors import ArgumentError, MismatchError, UnsupportedError
+from allgrad.nn import functional as F
 from allgrad.nn.parallel import DistributedDataParallel
+from allgrad.random import manual_seed
+from ddp_bodies import batches, flat, mlp
 from local_sgd_bodies import BODIES, KINDS, PERIOD, WARMUP, reference, train
 
 
@@ -193,3 +196,26 @@ def test_subgroups() -> None:
     assert found[0][1] == [True, False] and found[3][1] == [False, True]
     assert [f[2] for f in found] == [(0, 1), (1, 2), None, (0, 2)]
     assert all(f[3:6] == (2, 4, [2, 4]) for f in found) and [f[6] for f in found] == [1.0, 1.0, 5.0, 5.0]
+
+
+def test_a_weighted_local_step_and_an_average_are_the_weighted_mean() -> None:
+    """Rank r holds r + 1 samples: one local step of SGD, then the mean of the parameters, is the step of plain DDP."""
+
+    def program(local: bool) -> Any:
+        dist.init_process_group()
+        rank = dist.get_rank()
+        manual_seed(0)
+        model = mlp()
+        wrapped = DistributedDataParallel(model)
+        optimizer: Any = torch.optim.SGD(model.parameters(), lr=0.1)
+        if local:
+            wrapped.register_comm_hook(PostLocalSGDState(None, None, 0, False), post_localSGD_hook)
+            optimizer = PostLocalSGDOptimizer(optimizer, PeriodicModelAverager(2))
+        rows, labels = (t[rank * (rank + 1) // 2 :][: rank + 1] for t in batches((6,), 1)[0])
+        with wrapped.sync(weight=rank + 1):
+            F.cross_entropy(wrapped(rows), labels).backward()
+        optimizer.step()
+        return flat(model)
+
+    for mine, expected in zip(run_virtual(program, 4, True), run_virtual(program, 4, False)):
+        np.testing.assert_allclose(mine, expected, rtol=0, atol=1e-14)
