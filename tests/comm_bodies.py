@@ -116,6 +116,25 @@ def all_algorithms_give_the_same_bits(comm: Communicator) -> bytes:
 
 
 @body
+def async_on_some_ranks_only(comm: Communicator) -> bytes:
+    out = b""
+    for count in (3, 5000, 50_000):
+        flats = [data(comm.rank, count + i) for i in range(3)]
+        works = []
+        for i, flat in enumerate(flats):
+            if (comm.rank + i) % 2:
+                works.append(comm.start_all_reduce(flat))
+            else:
+                comm.all_reduce(flat)
+        for work in works:
+            work.wait()
+        for i, flat in enumerate(flats):
+            same_bits(flat, left_fold([data(r, count + i) for r in range(comm.size)], np.add))
+            out += flat.tobytes()
+    return out
+
+
+@body
 def library_all_reduce(comm: Communicator) -> bytes:
     comm.algorithm = "library"
     try:

@@ -1,6 +1,6 @@
 """Which way an all-reduce takes over MPI, and the memory that makes it fast.
 
-    one node, up to 64 KiB                           stage.eager               one meeting, everybody folds everything
+    one node, up to 64 KiB (32 in a buffer)          stage.eager               one meeting, everybody folds everything
     one node, data in a buffer of allocate()         exchange.in_window        no copies
     one node, data elsewhere                         stage.through             copied in and out of shared memory
     several nodes of several ranks, data in a buffer chain.along_nodes         one rank's bytes between two nodes
@@ -102,10 +102,13 @@ class AllReducer:
         if algorithm == "doubling":
             return "by_doubling"
         if self._memory is not None:
-            if self._one_node and flat.nbytes <= EAGER_BYTES:
+            # what lies in a buffer needs no copies: from half as many bytes on that makes up for a second meeting
+            if self._one_node and flat.nbytes <= EAGER_BYTES // 2:
                 return "eager"
             if flat.nbytes > FITS_BYTES and self._find(flat) is not None:
                 return "in_window" if self._one_node else "along_nodes"
+            if self._one_node and flat.nbytes <= EAGER_BYTES:
+                return "eager"
             if self._one_node:
                 return "through_stage"
         if flat.nbytes <= FITS_BYTES:

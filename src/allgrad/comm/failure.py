@@ -28,6 +28,10 @@ _DEFER_S = 2.0
 _OTHER_NODES_S = 2.0
 
 
+# Called with the exit code before a rank ends the job: the launcher's bootstrap leaves word there who it was.
+before_end: list[Callable[[int], object]] = []
+
+
 class FailureHooks:
     """Installed once per process: uncaught exceptions in any thread, and ``sys.exit`` with a code other than 0.
 

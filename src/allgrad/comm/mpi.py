@@ -26,7 +26,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", RuntimeWarning)
     from mpi4py import MPI
 
-from allgrad.comm.failure import FailureHooks
+from allgrad.comm.failure import FailureHooks, before_end
 from allgrad.comm.launchenv import Launch, advice, detect
 from allgrad.comm.mpicomm import MpiCommunicator
 from allgrad.comm.node import BOARD_BYTES, FINISHED, Board, map_board
@@ -170,6 +170,8 @@ class World:
 
     def end(self, code: int) -> NoReturn:
         """End all ranks of the job now."""
+        for tell in before_end:
+            tell(code)
         MPI.COMM_WORLD.Abort(code)
         os._exit(code)  # should Abort return
 
