@@ -63,6 +63,7 @@ from allgrad.distributed.group import (
     new_group,
 )
 from allgrad.distributed.hooks import GradBucket
+from allgrad.distributed.lateness_report import LateReport, late_report
 from allgrad.distributed.objects import (
     all_gather_object,
     broadcast_object_list,
@@ -97,6 +98,7 @@ __all__ = [
     "GradBucket",
     "GroupMember",
     "HashStore",
+    "LateReport",
     "P2POp",
     "PrefixStore",
     "ProcessGroup",
@@ -147,6 +149,7 @@ __all__ = [
     "is_ucc_available",
     "is_xccl_available",
     "isend",
+    "late_report",
     "metrics",
     "monitored_barrier",
     "new_group",

@@ -15,6 +15,9 @@ from allgrad.distributed.buckets import Spec
 from allgrad.distributed.group import ProcessGroup, group_of
 from allgrad.distributed.hooks import Hook
 from allgrad.distributed.join_ddp import DDPJoinHook, first_active
+from allgrad.distributed.lateness import Lateness
+from allgrad.distributed.lateness import wanted as lateness_wanted
+from allgrad.distributed.lateness_report import LateReport, late_report
 from allgrad.distributed.outputs import begins_round
 from allgrad.distributed.reducer import Reducer
 from allgrad.distributed.sentinel import EVERY, Sentinel
@@ -82,6 +85,7 @@ class DistributedDataParallel(Module, Joinable, ShardSteps):
                 "bucket_cap_mb": cap,
                 "broadcast_buffers": broadcast_buffers,
                 "nonfinite_limit": nonfinite_limit,
+                "replica_check": replica_check,
                 "shards": shards,
             }
             check_same_settings(comm, settings, "DistributedDataParallel")
@@ -95,6 +99,7 @@ class DistributedDataParallel(Module, Joinable, ShardSteps):
             "cap_bytes": int(cap * MIB), "first_cap_bytes": int(first * MIB), "nonfinite_limit": nonfinite_limit
         }  # fmt: skip
         self.sentinel = Sentinel(self._all_params, module, replica_check)
+        self.late: Lateness | None = Lateness(self) if lateness_wanted() else None
         self._plan(comm)
         if shards is not None:
             self.sharding = Sharding(self, shards)
@@ -104,6 +109,18 @@ class DistributedDataParallel(Module, Joinable, ShardSteps):
         self._wanting = [bool(p._rg) for _, p in self._all_params]
         self.reducer = Reducer([(n, p) for n, p in self._all_params if p._rg], comm, **self._settings)
         self.reducer.sentinel = self.sentinel
+        if self.late is not None:
+            self.late.attach(self.reducer)
+
+    def measure_lateness(self) -> None:
+        """From now on time work and waiting of this rank, for ``late_report``; on every rank."""
+        if self.late is None:
+            self.late = Lateness(self)
+            self.late.attach(self.reducer)
+
+    def lateness(self) -> LateReport:
+        """Which rank is late, and in which module; see ``distributed.late_report``.  Collective."""
+        return late_report(self)
 
     def _replan(self) -> None:
         """Parameters were frozen or unfrozen: agree with the other ranks on the new list, then plan anew."""

@@ -19,7 +19,7 @@ from allgrad.comm.agreement import name_ranks
 from allgrad.distributed.sentinel_digest import Entries, digest, optimizer_state, parameters, total
 from allgrad.errors import ArgumentError, ReplicaError
 
-EVERY = 50  # steps; a check costs at most a quarter of a step (benchmarks/sentinel.py)
+EVERY = 50  # steps; a check costs less than half a step, also of a tiny model
 
 
 class Sentinel:
