@@ -266,6 +266,8 @@ class DistributedDataParallel(Module, Joinable, ShardSteps):
             raise DtypeError(f"Communication hook must be callable, found {type(hook).__name__}")
         if self.reducer.hook is not None:
             raise ArgumentError("register_comm_hook can only be called once.")
+        if self.reducer.taker is not None:
+            raise UnsupportedError(f"a communication hook cannot be combined with {type(self.reducer.taker).__name__}")
         self.reducer.hook, self.reducer.hook_state = hook, state
 
     @property

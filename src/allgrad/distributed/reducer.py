@@ -26,6 +26,7 @@ from allgrad.distributed.global_graph import with_graph
 from allgrad.distributed.hooks import Hook, lets_replicas_differ, run_hook
 from allgrad.distributed.rounds import join_round, number_of_next
 from allgrad.distributed.sentinel import Sentinel
+from allgrad.distributed.taking import Taker
 from allgrad.distributed.votes import FAILED, Votes, first_bad
 from allgrad.distributed.weights import Weights, scaled
 from allgrad.errors import DistributedError, GradientError
@@ -84,6 +85,7 @@ class Reducer:
         self.next = 0
         self.verdict: DistributedError | None = None
         self.sentinel: Sentinel | None = None  # looks at the replicas when a round is over
+        self.taker: Taker | None = None  # who takes the gradients in place of the user
         self._error: BaseException | None = None
         self._recorded: dict[int, Any] | None = None  # under create_graph: this rank's gradients with their graph
         self._weighing: tuple[Work, Array] | None = None
@@ -162,6 +164,8 @@ class Reducer:
         bucket.missing.discard(i)
         self._launch()
         self.comm.progress()
+        if self.taker is not None:
+            self.taker.poll()
 
     def _settle(self, i: int) -> None:
         """See that the gradient of parameter ``i`` lies in its bucket; zeros where there is none."""
@@ -207,9 +211,11 @@ class Reducer:
                 continue
             self.sent_bytes += bucket.flat.nbytes
             first = self.names[bucket.plan.spans[0].param]
+            halves = self.taker is not None and self.taker.halves
             bucket.work = self.comm.start_all_reduce(
-                bucket.flat, scale=scale, label=f"bucket {bucket.plan.number} ({first}, …)"
-            )
+                bucket.flat, scale=scale, shared_result=halves, own_span=halves,
+                label=f"bucket {bucket.plan.number} ({first}, …)",
+            )  # fmt: skip
 
     def _find_share(self) -> float:
         """This rank's weight over that of all ranks."""
@@ -247,6 +253,8 @@ class Reducer:
                 p._grad = None
         else:
             self._hand_out()
+        if self.taker is not None:
+            self.taker.take(valid and not empty)
         if self.sentinel is not None and self.verdict is None:
             self.verdict = self.sentinel.round_ended(self.comm, valid, lets_replicas_differ(self.hook_state))
         self.forget()
