@@ -65,8 +65,7 @@ def judged(folder: Folder, name: str) -> str:
     return "missing"
 
 
-@pytest.fixture(scope="module")
-def in_memory() -> tuple[MemoryDisk, str]:
+def two_ranks_in_memory() -> tuple[MemoryDisk, str]:
     """A checkpoint of two ranks, in memory."""
     disk = MemoryDisk()
 
@@ -76,6 +75,11 @@ def in_memory() -> tuple[MemoryDisk, str]:
         return manager.track(model=model_of(1.0)).save(step=5)
 
     return disk, run_virtual(body, 2)[0]
+
+
+@pytest.fixture(scope="module")
+def in_memory() -> tuple[MemoryDisk, str]:
+    return two_ranks_in_memory()
 
 
 def test_every_flipped_bit_is_found(in_memory: tuple[MemoryDisk, str]) -> None:
