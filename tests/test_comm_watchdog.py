@@ -60,3 +60,8 @@ def test_the_state_of_a_process() -> None:
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     child.wait()
     assert state_of(child.pid) == "is gone"
+
+
+def test_a_long_wait_is_no_mistake() -> None:
+    job = mpirun(4, str(Path(__file__).parent / "mpi" / "patience.py"), timeout_s=within(40))
+    assert job.code == 0 and job.out.count("is through") == 4, job
