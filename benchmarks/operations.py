@@ -44,8 +44,8 @@ amin_1 argmax argmin max_1 min_1 logsumexp_1 sum_0 sum_1 mean_0 var_1 median ama
 BINARY = _words("""add sub mul div floor_divide remainder fmod atan2 hypot logaddexp logaddexp2 copysign xlogy nextafter
 heaviside maximum minimum fmax fmin eq ne lt le gt ge logical_and logical_or logical_xor matmul_T""")
 
-ACTIVATIONS = _words("""gelu silu mish softplus logsigmoid elu softsign tanhshrink hardtanh leaky_relu softshrink hardshrink hardsigmoid
-hardswish selu celu relu6""")
+ACTIVATIONS = _words("""gelu silu mish softplus logsigmoid elu softsign tanhshrink hardtanh leaky_relu softshrink hardshrink
+hardsigmoid hardswish selu celu relu6""")
 
 # Everything that is not one function of one or two arrays; by the name under which it is listed.
 OTHERS = {
@@ -122,7 +122,7 @@ OTHERS = {
     "vector norm 3": "t.linalg.vector_norm(x, 3, 1)",
     "norm rows": "t.linalg.vector_norm(x, dim=1)",
     "cdist": "t.cdist(m, m)",
-    "embedding": "F.embedding(places, x)",
+    "embedding": "F.embedding(at, x)",
     "linear": "F.linear(x, y, row1)",
     "addmm": "t.addmm(row1, x, y.t())",
     "bmm": "t.bmm(stacked, stacked)",

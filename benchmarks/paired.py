@@ -28,14 +28,17 @@ def turns(
     most: int = 400,
     grain_s: float = 2e-3,
     clock: Callable[[], float] = time.process_time,
+    before: Callable[[str], Any] = lambda name: None,
 ) -> Times:
     """Seconds of one call, for each contender and each of its turns.
 
     A turn repeats a short call until it has run for ``grain_s``.  ``clock`` counts the CPU time of all threads of this
     process: with one thread each that is what a quiet machine's wall clock shows, and other programs do not count.
+    ``before`` is told whose turn comes, outside of the clock.
     """
     counts: dict[str, int] = {}
     for name, call in calls.items():
+        before(name)
         call()  # builds optimizer state, compiles kernels
         call()
         start = clock()
@@ -50,6 +53,7 @@ def turns(
             break
         for name in order:
             call, count = calls[name], counts[name]
+            before(name)
             start = clock()
             for _ in range(count):
                 call()

@@ -1,8 +1,8 @@
 """``make bench-quick``: has a training step become slower?  Needs no PyTorch, and less than a minute.
 
-Each step is measured in turns with a yardstick of plain NumPy that does the same kind of work: small calls, products,
-or passes over memory.  So the ratio depends little on the machine and its load; it is compared with the one in ``quick.json``, and half as much
-again fails, if it does so three times in a row.  ``--store`` writes the ratios of this run.
+Each step is measured in turns with a yardstick of plain NumPy that does the same kind of work: small calls, products, or
+passes over memory.  So the ratio depends little on the machine and its load.  It is compared with the one in
+``quick.json``; half as much again fails, if it does so three times in a row.  ``--store`` writes the ratios of this run.
 """
 
 from __future__ import annotations

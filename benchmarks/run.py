@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,19 +36,15 @@ STORE = HERE / "results.json"
 Rows = dict[str, Any]
 
 
-def switched(call: Callable[[], Any], on: bool) -> Callable[[], Any]:
-    """The call with compiled kernels on or off."""
-
-    def run() -> Any:
-        with fast.use(on):
-            return call()
-
-    return run
-
-
 def modes() -> dict[str, bool]:
     """The two columns of allgrad: NumPy alone, and with compiled kernels where numba is installed."""
     return {"numpy": False, "fast": True} if fast.installed() else {"numpy": False}
+
+
+def switch(name: str) -> None:
+    """Compiled kernels on or off, for the column whose turn comes."""
+    if name in modes():
+        fast.set_enabled(modes()[name])
 
 
 def judged(found: Times, stored: Any) -> Rows:
@@ -75,8 +71,9 @@ def training(only: str, seconds: float, stored: Rows) -> Iterator[tuple[str, Row
 
 def one_training(work: Workload, seconds: float, stored: Any) -> Rows:
     calls, losses = {}, {}
-    for name, on in modes().items():
-        calls[name] = switched(work.build(allgrad, Way()), on)
+    for name in modes():
+        switch(name)
+        calls[name] = work.build(allgrad, Way())
         losses[name] = float(calls[name]().item())
     best = None
     if has("torch"):
@@ -88,7 +85,7 @@ def one_training(work: Workload, seconds: float, stored: Any) -> Rows:
         calls["torch"] = ways[best]
     if max(losses.values()) - min(losses.values()) > 1e-3 * abs(max(losses.values())):
         raise RuntimeError(f"{work.name}: not the same computation, the first losses differ: {losses}")
-    return judged(turns(calls, seconds=seconds), stored) | {"goal": work.goal, "way": best}
+    return judged(turns(calls, seconds=seconds, before=switch), stored) | {"goal": work.goal, "way": best}
 
 
 def memory(only: str, seconds: float, stored: Rows) -> Iterator[tuple[str, Rows]]:
@@ -116,14 +113,14 @@ def operations(only: str, seconds: float, stored: Rows) -> Iterator[tuple[str, R
             label = f"{name}, {size.name}"
             if only not in label:
                 continue
-            calls = {m: switched(case(allgrad, name, size, sides["allgrad"]), on) for m, on in modes().items()}
+            calls = {m: case(allgrad, name, size, sides["allgrad"]) for m in modes()}
             if "torch" in sides:
                 import torch
 
                 calls["torch"] = case(torch, name, size, sides["torch"])
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # both warn of reductions that are to change, at every call
-                found = turns(calls, seconds=seconds / 40, least=3, most=40, grain_s=3e-4)
+                found = turns(calls, seconds=seconds / 40, least=3, most=40, grain_s=3e-4, before=switch)
             yield label, judged(found, stored.get(label))
 
 

@@ -12,7 +12,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
 
 from allgrad.errors import ArgumentError, UnsupportedError
 
@@ -57,6 +62,20 @@ def use(on: bool) -> Iterator[None]:
 def worth(size: int) -> bool:
     """Whether an array of so many elements goes to a compiled kernel."""
     return size >= WORTH and (enabled() if _on is None else _on)
+
+
+@cache
+def kernels(room: str) -> Any:
+    """The module ``allgrad.fast.<room>``; imports numba."""
+    return import_module(f"allgrad.fast.{room}")
+
+
+def suits(*arrays: Any) -> bool:
+    """Whether these are float32 arrays, of which the first is contiguous and worth a compiled kernel."""
+    first = arrays[0]
+    if type(first) is not np.ndarray or not worth(first.size):
+        return False
+    return first.flags.c_contiguous and all([type(a) is np.ndarray and a.dtype == np.float32 for a in arrays])
 
 
 def _asked_for() -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from allgrad import fast
 from allgrad.ops.arithmetic import exp, gate, sigmoid, tanh, where
 from allgrad.ops.blocks import bounded, in_blocks
 from allgrad.ops.math import sign
@@ -74,13 +75,22 @@ def _gelu_slope64(x: Array, out: Array) -> None:
     out += 0.5 * erfc64(x * -_SQRT_HALF)
 
 
+def _compiled(kernel: str, *arrays: Array) -> Array:
+    """One pass of a compiled kernel over arrays of one shape."""
+    out = np.empty(arrays[0].shape, np.float32)
+    getattr(fast.kernels("pointwise"), kernel)(*[np.ascontiguousarray(a).reshape(-1) for a in arrays], out.reshape(-1))
+    return out
+
+
 @op
 def gelu(x: Array) -> Array:
     """``x Phi(x)``, Phi the distribution function of the normal law."""
+    if fast.suits(x):
+        return _compiled("gelu", x)
     return in_blocks(_gelu64, x) if x.dtype == np.float64 else in_blocks(_gelu32, x, scratch=1)
 
 
-gelu.pull(x=lambda g, x: g * gelu_slope(x))
+gelu.pull(x=lambda g, x: _compiled("gelu_pull", x, g) if fast.suits(x, g) else g * gelu_slope(x))
 
 
 @op
@@ -185,10 +195,12 @@ def _silu_slope(x: Array, out: Array, s: Array) -> None:
 @op
 def silu(x: Array) -> Array:
     """``x sigmoid(x)``."""
+    if fast.suits(x):
+        return _compiled("silu", x)
     return in_blocks(_silu, x)
 
 
-silu.pull(x=lambda g, x: g * silu_slope(x))
+silu.pull(x=lambda g, x: _compiled("silu_pull", x, g) if fast.suits(x, g) else g * silu_slope(x))
 
 
 @op

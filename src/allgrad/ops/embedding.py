@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from allgrad import fast
 from allgrad.errors import IndexRangeError
 from allgrad.ops.op import op
 
@@ -44,6 +45,8 @@ def embedding_sum(y: Array, index: Array, *, rows: int, padding_idx: int, by_fre
     if not flat.size:
         return np.zeros((rows, width), y.dtype)
     total: Array = np.zeros((rows, width), y.dtype)
+    if fast.suits(y) and fast.kernels("scatter").add_rows(total, flat, y):
+        return total
     order = np.argsort(flat, kind="stable")
     keys = flat[order]
     starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])

@@ -19,42 +19,14 @@ from typing import Any
 
 import numpy as np
 
+from allgrad import fast
 from allgrad.ops.arithmetic import relu, sigmoid, tanh
 from allgrad.ops.matmul import matmul
 from allgrad.ops.op import Recorded, op
+from allgrad.ops.recurrent_steps import active, before, lstm_pull, lstm_run, masked, order
 from allgrad.ops.shape import cat, slice_, stack, transpose, unslice
 
 Array = Any
-
-
-def order(steps: int, reverse: bool) -> range:
-    """The steps in the order in which they are taken."""
-    return range(steps - 1, -1, -1) if reverse else range(steps)
-
-
-def active(sizes: Any, t: int, batch: int) -> int:
-    """How many rows take part in step t."""
-    return batch if sizes is None else int(sizes[t])
-
-
-def before(states: Array, first: Array, reverse: bool) -> Array:
-    """The state that each step started from: (steps, batch, hidden), the first one given."""
-    moved = np.empty_like(states)
-    if reverse:
-        moved[:-1], moved[-1] = states[1:], first
-    else:
-        moved[1:], moved[0] = states[:-1], first
-    return moved
-
-
-def masked(states: Array, sizes: Any) -> Array:
-    """Outputs: the states, with zeros in rows that took no part."""
-    if sizes is None:
-        return states
-    y = states.copy()
-    for t, n in enumerate(sizes):
-        y[t, n:] = 0
-    return y
 
 
 # -- LSTM ------------------------------------------------------------------------------------------
@@ -62,6 +34,8 @@ def masked(states: Array, sizes: Any) -> Array:
 
 def _lstm_run(gates: Array, h0: Array, c0: Array, weight: Array, sizes: Any, reverse: bool) -> tuple[Array, ...]:
     """Gate values (steps, batch, 4 hidden), cells and hidden states (steps, batch, hidden)."""
+    if fast.suits(gates, weight, h0, c0):
+        return lstm_run(gates, h0, c0, weight, sizes, reverse)
     steps, batch, width = gates.shape
     hidden = width // 4
     half = gates.dtype.type(0.5)
@@ -118,6 +92,10 @@ def _lstm(
     gy, gh, gc = gs
     steps, batch, width = act.shape
     hidden = width // 4
+    if fast.suits(act, gy, gh, gc, weight):
+        dgates, dh, dc = lstm_pull(gs, act, cells, c0, weight, sizes, reverse)
+        rows = before(states, h0, reverse).reshape(-1, hidden)
+        return dgates, dh, dc, dgates.reshape(-1, width).T @ rows if wanted[3] else None
     i, f, g, o = (act[:, :, k * hidden : (k + 1) * hidden] for k in range(4))
     squashed = np.tanh(cells)
     factor = np.empty((steps, batch, 4, hidden), act.dtype)  # d gate / d cell for i, f, g and d gate / d h for o

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from allgrad import fast
+
 Array = Any
 Key = tuple[Any, ...]
 
@@ -18,7 +20,7 @@ def add_flat(flat: Array, at: Array, x: Array) -> None:
     """``flat[at] += x`` where a place named twice gets both: one dimension each, in order, so the sum is fixed."""
     if flat.dtype.kind == "b":
         np.logical_or.at(flat, at, x)
-    else:
+    elif not (fast.suits(flat, x) and at.shape == x.shape and fast.kernels("scatter").add_flat(flat, at, x)):
         # NumPy's ufunc.at has a fast loop only for one dimension: five times the speed of rows at a time.
         np.add.at(flat, at, x)
 
@@ -32,6 +34,9 @@ def add_rows(y: Array, at: Array, rows: Array) -> None:
     if not width or not at.size:
         return
     flat = y.reshape(-1)
+    compiled = width > 1 and at.shape == rows.shape[:1] and fast.suits(rows, flat)
+    if compiled and fast.kernels("scatter").add_rows(flat.reshape(-1, width), at, rows.reshape(-1, width)):
+        return
     if width == 1:
         add_flat(flat, at, rows.reshape(-1))
         return

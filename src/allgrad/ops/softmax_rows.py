@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from allgrad import fast
 from allgrad.ops.reduce_fast import largest, total
 
 Array = Any
@@ -43,6 +44,9 @@ def softmax_rows(x: Array) -> Array:
     """Softmax along the last axis of a contiguous array."""
     y = np.empty_like(x)
     rows, into = x.reshape(-1, x.shape[-1]), y.reshape(-1, x.shape[-1])
+    if fast.suits(x):
+        fast.kernels("rows").softmax(rows, into)
+        return y
     for at in blocks(rows):
         part = np.exp(rows[at], out=into[at])
         s = total(part, (1,), True)
@@ -57,6 +61,9 @@ def log_softmax_rows(x: Array) -> Array:
     """Log-softmax along the last axis of a contiguous array."""
     y = np.empty_like(x)
     rows, into = x.reshape(-1, x.shape[-1]), y.reshape(-1, x.shape[-1])
+    if fast.suits(x):
+        fast.kernels("rows").log_softmax(rows, into)
+        return y
     for at in blocks(rows):
         given, part = rows[at], into[at]
         s = total(np.exp(given, out=part), (1,), True)
@@ -72,6 +79,9 @@ def softmax_rows_grad(grad: Array, y: Array) -> Array:
     t = np.empty_like(y)
     n = y.shape[-1]
     g, rows, into = grad.reshape(-1, n), y.reshape(-1, n), t.reshape(-1, n)
+    if fast.suits(y, grad):
+        fast.kernels("rows").softmax_pull(np.ascontiguousarray(g), rows, into)
+        return t
     for at in blocks(rows):
         part = into[at]
         s = total(np.multiply(g[at], rows[at], out=part), (1,), True)
@@ -85,6 +95,9 @@ def log_softmax_rows_grad(grad: Array, y: Array) -> Array:
     t = np.empty_like(y)
     n = y.shape[-1]
     g, rows, into = grad.reshape(-1, n), y.reshape(-1, n), t.reshape(-1, n)
+    if fast.suits(y, grad):
+        fast.kernels("rows").log_softmax_pull(np.ascontiguousarray(g), rows, into)
+        return t
     for at in blocks(rows):
         part = np.exp(rows[at], out=into[at])
         part *= total(g[at], (1,), True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from allgrad import fast
 from allgrad.optim.arguments import check_betas, check_lr, check_range, check_switches, number
 from allgrad.optim.elementwise import Elementwise, Rule, count
 from allgrad.optim.layout import Names
@@ -15,6 +16,8 @@ Array = np.ndarray[Any, Any]
 
 class Adam(Elementwise):
     """Steps of about ``lr`` in each element: a running mean of gradients over the root of that of their squares."""
+
+    _compiled = True
 
     def __init__(
         self, params: Any, lr: Any = 1e-3, betas: tuple[Any, Any] = (0.9, 0.999), eps: float = 1e-8,
@@ -44,10 +47,10 @@ class Adam(Elementwise):
         # lr * (m / c1) / (sqrt(v / c2) + eps) with the corrections c1 and c2 taken out of the pass over the elements.
         root = (1 - beta2**step) ** 0.5
         numbers = (beta1, 1 - beta1, beta2, 1 - beta2, eps * root, lr * root / (1 - beta1**step))
-        kernel = amsgrad if group["amsgrad"] else adam
-        if group.get("decoupled_weight_decay"):
-            return Rule(kernel, numbers, shrink=1 - lr * weight_decay)
-        return Rule(kernel, numbers, decay=weight_decay)
+        if not group.get("decoupled_weight_decay"):
+            return Rule(amsgrad if group["amsgrad"] else adam, numbers, decay=weight_decay)
+        shrink = 1 - lr * weight_decay
+        return Rule(amsgrad, numbers, shrink=shrink) if group["amsgrad"] else Rule(adamw, (*numbers, shrink))
 
 
 class AdamW(Adam):
@@ -95,8 +98,20 @@ def _descend(p: Array, m: Array, v: Array, t: Array, c: list[Array]) -> None:
 def adam(p: Array, g: Array, moments: Any, temporaries: Any, c: list[Array]) -> None:
     """``p -= rate * m / (sqrt(v) + eps)`` after ``track``."""
     (m, v), t = moments, temporaries[0]
+    if fast.worth(p.size):
+        fast.kernels("updates").adam(p, g, m, v, *c[:6])
+        return
     track(g, m, v, t, c)
     _descend(p, m, v, t, c)
+
+
+def adamw(p: Array, g: Array, moments: Any, temporaries: Any, c: list[Array]) -> None:
+    """``p *= shrink``, then ``adam``."""
+    if fast.worth(p.size):
+        fast.kernels("updates").adamw(p, g, *moments, *c[:7])
+        return
+    np.multiply(p, c[6], p)
+    adam(p, g, moments, temporaries, c)
 
 
 def amsgrad(p: Array, g: Array, moments: Any, temporaries: Any, c: list[Array]) -> None:

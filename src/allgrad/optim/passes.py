@@ -32,6 +32,7 @@ class Scratch:
     """Memory for one pass, used again by the next: rows of equal length per dtype."""
 
     def __init__(self) -> None:
+        self.block = BLOCK  # elements of one piece of a parameter that is updated in place
         self.rows: dict[Any, list[Array]] = {}
         self.numbers: dict[Any, tuple[Array, list[Array]]] = {}
 
@@ -95,7 +96,7 @@ class Run:
         total = self.stop - self.start
         home = self.slots[0].array.reshape(-1) if self.in_place else None
         widened = self.dtype != self.batch.dtype
-        block = BLOCK if self.in_place else max(total, 1)
+        block = scratch.block if self.in_place else max(total, 1)
         for i in range(0, total, block):
             span = slice(i, min(i + block, total))
             n = span.stop - i

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from allgrad import fast
 from allgrad.errors import ArgumentError
 from allgrad.optim.arguments import check_lr, check_range, check_switches, number
 from allgrad.optim.elementwise import Elementwise, Rule
@@ -18,6 +19,7 @@ class SGD(Elementwise):
     """``p -= lr * g``, or with ``momentum`` a running sum of gradients in place of g."""
 
     _scalars: Names = ()
+    _compiled = True
 
     def __init__(
         self, params: Any, lr: Any = 1e-3, momentum: float = 0, dampening: float = 0, weight_decay: float = 0,
@@ -50,6 +52,9 @@ class SGD(Elementwise):
 
 def descend(p: Array, g: Array, moments: Any, temporaries: Any, c: list[Array]) -> None:
     """``p -= lr * g``."""
+    if fast.worth(p.size):
+        fast.kernels("updates").descend(p, g, c[0])
+        return
     t = temporaries[0]
     np.multiply(g, c[0], t)
     np.subtract(p, t, p)
@@ -58,6 +63,9 @@ def descend(p: Array, g: Array, moments: Any, temporaries: Any, c: list[Array]) 
 def heavy_ball(p: Array, g: Array, moments: Any, temporaries: Any, c: list[Array]) -> None:
     """``b = kept * b + taken * g;  p -= lr * b``."""
     (b,), t = moments, temporaries[0]
+    if fast.worth(p.size):
+        fast.kernels("updates").heavy_ball(p, g, b, *c[:3])
+        return
     _accumulate(b, g, t, c)
     np.multiply(b, c[0], t)
     np.subtract(p, t, p)
