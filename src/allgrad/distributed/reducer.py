@@ -171,7 +171,7 @@ class Reducer:
         """See that the gradient of parameter ``i`` lies in its bucket; zeros where there is none."""
         p, (_, view) = self.params[i], self.home[i]
         if self.weights is not None and self.weights.aside is not None:  # this micro-batch does not count
-            before = self.weights.aside[i]
+            before = self.weights.aside.get(id(p))
             p._grad = None if before is None else wrap(before)
         grad = p._grad
         if grad is None:
@@ -185,13 +185,15 @@ class Reducer:
                 np.copyto(view, grad._a)
             p._grad = wrap(view)
 
-    def _launch(self) -> None:
-        """Start every bucket that is ready and whose predecessors have started."""
+    def _launch(self, last: bool = False) -> None:
+        """Start every bucket that is ready and whose predecessors have started; ``last``: all will have, so it may wait."""
         while self.next < len(self.buckets) and not self.buckets[self.next].missing:
             bucket = self.buckets[self.next]
             for span in bucket.plan.spans:
                 if not self.used[span.param]:
                     self._settle(span.param)
+            if not last and self._weighing is not None and self._share is None and not self._weighing[0].test():
+                return  # another rank may begin with another model: waiting for it here could be for ever
             if self.votes.limit is not None:
                 bad = first_bad(bucket.flat, bucket.plan.spans)
                 mine = self.ballot[self.comm.rank]
@@ -230,7 +232,7 @@ class Reducer:
         self._error = error
         for bucket in self.buckets:
             bucket.missing.clear()
-        self._launch()
+        self._launch(last=True)
         if error is not None:
             self.ballot[self.comm.rank] = FAILED
         self._tail_work = self.comm.start_all_reduce(

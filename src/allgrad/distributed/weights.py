@@ -28,7 +28,9 @@ class Weights:
     def __init__(self) -> None:
         self.total = 0.0
         self.last = 0.0
-        self.aside: list[Any] | None = None  # the gradients before a micro-batch of weight 0, which must not count
+        # The gradients before a micro-batch of weight 0, which must not count, by parameter: a layer that is frozen or
+        # unfrozen between here and the forward changes the list of parameters.
+        self.aside: dict[int, Any] | None = None
 
     def add(self, weight: float, params: Sequence[Any]) -> None:
         """A micro-batch of ``weight`` comes next."""
@@ -38,7 +40,7 @@ class Weights:
         if all(p._grad is None for p in params):  # a new step began
             self.total = self.last = 0.0
         if weight == 0:
-            self.aside = [None if p._grad is None else p._grad._a.copy() for p in params]
+            self.aside = {id(p): p._grad._a.copy() for p in params if p._grad is not None}
             return
         if self.last and self.last != weight:
             for p in params:
@@ -50,7 +52,8 @@ class Weights:
     def restore(self, params: Sequence[Any]) -> None:
         """The micro-batch of weight 0 is through: what it added is taken away."""
         if self.aside is not None:
-            for p, before in zip(params, self.aside):
+            for p in params:
+                before = self.aside.get(id(p))
                 p._grad = None if before is None else wrap(before)
             self.aside = None
 
