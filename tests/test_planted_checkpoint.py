@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import test_checkpoint_background
@@ -28,6 +30,7 @@ from allgrad.checkpoint import (
     state,
 )
 from allgrad.checkpoint.disk import Disk
+from allgrad.checkpoint.preemption import SIGNALS
 from checkpoint_disks import PowerDisk
 
 Patch = pytest.MonkeyPatch
@@ -63,28 +66,16 @@ def manifest_written_in_place(patch: Patch) -> None:
 
 
 def digests_not_checked(patch: Patch) -> None:
-    """Lengths only."""
-    real = shard.Shard.complaint
+    """What is read is believed."""
 
-    def complaint(self: Any) -> Any:
-        found = real(self)
-        return found if found and "bytes" in found else None
+    def tensor(self: Any, name: str) -> Any:
+        t = self.entry.tensors[name]
+        with disk.opened(self.disk, self.folder, self.name) as handle:
+            raw = disk.read_span(self.disk, handle, 8 + self.entry.header + t.start, t.stop - t.start)
+        return np.frombuffer(raw, t.dtype).reshape(t.shape)
 
-    patch.setattr(shard.Shard, "complaint", complaint)
-    patch.setattr(
-        shard, "hashlib", type("Blind", (), {"sha256": staticmethod(lambda raw=b"": _Anything(raw))})
-    )  # nor when a tensor is read
-
-
-class _Anything:
-    def __init__(self, raw: bytes) -> None:
-        self._real = hashlib.sha256(raw)
-
-    def update(self, raw: bytes) -> None:
-        self._real.update(raw)
-
-    def hexdigest(self) -> Any:
-        return type("Same", (str,), {"__eq__": lambda a, b: True, "__ne__": lambda a, b: False, "__hash__": None})()
+    patch.setattr(shard.Shard, "complaint", lambda self: None)
+    patch.setattr(shard.Shard, "tensor", tensor)
 
 
 def manifest_not_checked(patch: Patch) -> None:
@@ -223,6 +214,11 @@ PLANTED: list[tuple[Callable[[Patch], None], Callable[[Path], None]]] = [
 
 @pytest.mark.parametrize(("plant", "named_test"), PLANTED, ids=[plant.__name__ for plant, _ in PLANTED])
 def test_is_caught(plant: Any, named_test: Any, monkeypatch: Patch, tmp_path: Path) -> None:
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     plant(monkeypatch)
-    with pytest.raises((Exception, pytest.fail.Exception)):
-        named_test(tmp_path)
+    try:
+        with pytest.raises((Exception, pytest.fail.Exception)):
+            named_test(tmp_path)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
