@@ -10,12 +10,10 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "cluster"))
-
 from cli_jobs import Result, finish, launcher, wait_until_gone
+from cluster_nodes import Nodes, require_cluster
+from cluster_programs import TRAIN
 from mpirun import within
-from nodes import Nodes, require_cluster
-from programs import TRAIN
 
 HOSTS = "node1,node2:2,node3"
 

@@ -16,6 +16,7 @@ from allgrad.errors import AllgradError
 COMMANDS = {
     "run": "allgrad.cli.run",
     "info": "allgrad.cli.info",
+    "doctor": "allgrad.cli.doctor",
 }
 
 USAGE_ERROR = 2  # the exit code of argparse for a command line that cannot be understood

@@ -11,15 +11,18 @@ import ctypes
 import faulthandler
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from allgrad.cli.job import DIRECTORY_VARIABLE, Job
 from allgrad.cli.program import Program, exit_code, format_failure
+from allgrad.comm.failure import before_end
 from allgrad.comm.launchenv import Launch, detect
 from allgrad.errors import LaunchError
 
@@ -49,6 +52,9 @@ def main(words: list[str]) -> None:
     try:
         if job:
             job.register(launch.rank)
+            before_end.append(partial(leave_word, job, launch.rank))
+        elif launch.rank == 0:
+            check_directory()
         check_promise(launch)
         set_variables(launch)
         program = Program.parse(words)
@@ -78,6 +84,24 @@ def check_promise(launch: Launch) -> None:
         raise LaunchError(
             f"{promised} ranks were asked for, but this process sees {launch}: the launcher and the MPI library"
             " do not fit together. `allgrad info` shows both; `allgrad run --mpi openmpi|mpich` chooses the launcher"
+        )
+
+
+def leave_word(job: Job, rank: int, code: int) -> None:
+    """Tell the launcher that this rank ends the job; the reason has been printed."""
+    try:
+        job.record_failure(rank, code, "")
+    except OSError as error:  # such as a full disk; the job ends all the same
+        sys.stderr.write(f"allgrad: the launcher could not be told of exit code {code}: {error}\n")
+
+
+def check_directory() -> None:
+    """Without the launcher's directory rank 0 could not say that the program came to its end."""
+    directory = os.environ.get(DIRECTORY_VARIABLE)
+    if directory:
+        raise LaunchError(
+            f"rank 0 on {socket.gethostname()} does not see {directory}, where it should tell `allgrad run` how the job"
+            " ends; start it in a folder that all nodes share, or make this node the first of --hosts and start it here"
         )
 
 

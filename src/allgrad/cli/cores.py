@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from allgrad.errors import ArgumentError
@@ -25,19 +25,27 @@ def quota_cores(cgroup: Path = Path("/sys/fs/cgroup"), membership: Path = Path("
 
     A quota of an enclosing group counts too: the smallest on the way up is the one that is felt.
     """
-    quotas = []
-    for root, own in _group_directories(cgroup, membership):
+    quotas = [_quota_of(directory) for directory in _enclosing_groups("cpu", cgroup, membership)]
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def memory_limit(cgroup: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> int | None:
+    """The memory limit of this process's control group in bytes, the smallest on the way up; None without one."""
+    limits = [_memory_of(directory) for directory in _enclosing_groups("memory", cgroup, membership)]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _enclosing_groups(controller: str, cgroup: Path, membership: Path) -> Iterator[Path]:
+    """The directories of our group and of those around it."""
+    for root, own in _group_directories(controller, cgroup, membership):
         for directory in [own, *own.parents]:
             if directory != root and root not in directory.parents:
                 break
-            quota = _quota_of(directory)
-            if quota is not None:
-                quotas.append(quota)
-    return min(quotas, default=None)
+            yield directory
 
 
-def _group_directories(cgroup: Path, membership: Path) -> list[tuple[Path, Path]]:
-    """(hierarchy root, own directory) for each hierarchy that can limit the CPU."""
+def _group_directories(controller: str, cgroup: Path, membership: Path) -> list[tuple[Path, Path]]:
+    """(hierarchy root, own directory) for each hierarchy that can limit what ``controller`` counts."""
     found = []
     try:
         lines = membership.read_text().splitlines()
@@ -47,8 +55,8 @@ def _group_directories(cgroup: Path, membership: Path) -> list[tuple[Path, Path]
         number, controllers, path = line.split(":", 2)
         if number == "0":
             root = cgroup
-        elif "cpu" in controllers.split(","):
-            root = cgroup / controllers if (cgroup / controllers).is_dir() else cgroup / "cpu"
+        elif controller in controllers.split(","):
+            root = cgroup / controllers if (cgroup / controllers).is_dir() else cgroup / controller
         else:
             continue
         own = root / path.lstrip("/")
@@ -69,6 +77,18 @@ def _quota_of(directory: Path) -> float | None:
     if not quota.isdigit() or not period.isdigit() or int(period) == 0:  # "max", or -1
         return None
     return int(quota) / int(period)
+
+
+def _memory_of(directory: Path) -> int | None:
+    for name in ("memory.max", "memory.limit_in_bytes"):
+        try:
+            text = (directory / name).read_text().strip()
+        except OSError:
+            continue  # the other version, or this level sets no limit
+        # version 1 says "no limit" with a number near 2**63
+        if text.isdigit() and int(text) < 2**60:
+            return int(text)
+    return None
 
 
 def usable_cores() -> int:

@@ -74,7 +74,10 @@ def parse_hostfile(path: str) -> tuple[Host, ...]:
         if not words:
             continue
         where = f"{path}, line {number}: {line.strip()[:80]}"
-        host = parse_host(words[0])
+        try:
+            host = parse_host(words[0])
+        except LaunchError as error:
+            raise LaunchError(f"--hostfile {path}, line {number}: {error}") from None
         for word in words[1:]:
             key, _, value = word.partition("=")
             if key == "slots":

@@ -186,7 +186,9 @@ class _Supervisor:
             with contextlib.suppress(ProcessLookupError):  # it has ended in between
                 os.kill(pid, number)
         if not ranks and self.mpirun.returncode is None:
-            self.mpirun.send_signal(signal.SIGUSR1 if number == signal.SIGUSR2 else number)
+            # All of them live on other nodes.  USR1 is what every mpirun passes on and lets the ranks answer.
+            gently = number == signal.SIGUSR2 or (number in (signal.SIGTERM, signal.SIGHUP) and self.job.started)
+            self.mpirun.send_signal(signal.SIGUSR1 if gently else number)
 
     def push(self) -> None:
         """One step further towards the end: SIGTERM to ``mpirun``, then SIGKILL to all that is left."""
