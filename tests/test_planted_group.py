@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import test_ddp_equivalence
 import test_distributed_nn
 import test_large_batch
 import test_local_sgd
 import test_metrics
+from allgrad.distributed import reducer, zero
 from allgrad.distributed.algorithms.ddp_comm_hooks import post_localSGD_hook
 from allgrad.distributed.algorithms.model_averaging import averagers, hierarchical_model_averager, utils
 from allgrad.distributed.metrics import base, classes, exact_sum
@@ -180,6 +182,26 @@ def warm_up_ends_late(patch: Patch) -> None:
     patch.setattr(large_batch.ScaledLR, "_share", lambda self, step: real(self, max(0, step - 1)))
 
 
+def ranks_count_the_same(patch: Patch) -> None:
+    """Weights are sent and ignored."""
+    patch.setattr(reducer.Reducer, "_find_share", lambda self: 1.0 / self.comm.size)
+
+
+def waits_for_weights_inside_backward(patch: Patch) -> None:
+    """A bucket waits for the weights although another model's ranks may wait for this one."""
+    real = reducer.Reducer._launch
+    patch.setattr(reducer.Reducer, "_launch", lambda self, last=True: real(self, True))
+
+
+def shares_kept_to_themselves(patch: Patch) -> None:
+    """The sharded optimizer does not gather."""
+    patch.setattr(zero.ZeroRedundancyOptimizer, "_share", lambda self: None)
+
+
+def drawn(**what: Any) -> Callable[[], None]:
+    return lambda: test_ddp_equivalence.check(test_ddp_equivalence.UNEVEN._replace(**what))
+
+
 def differentiated(name: str, size: int = 3) -> Callable[[], None]:
     return lambda: test_distributed_nn.test_it_is_the_computation_of_one_process(name, size)
 
@@ -210,6 +232,9 @@ PLANTED: list[tuple[Callable[[Patch], None], Callable[[], None]]] = [
     (padded_evaluation, same_bits),
     (every_class_counts, test_metrics.test_f1_by_hand),
     (ties_are_right, test_metrics.test_ties_and_nan_scores),
+    (ranks_count_the_same, drawn()),
+    (waits_for_weights_inside_backward, drawn(models=2, tied=True)),
+    (shares_kept_to_themselves, drawn(optimizer="sharded Adam")),
     (warm_up_ends_late, test_large_batch.test_warm_up_is_a_straight_line_to_the_goal),
 ]  # fmt: skip
 
