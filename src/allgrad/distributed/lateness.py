@@ -87,9 +87,9 @@ class Lateness:
         """Time the methods of ``reducer``."""
         begin, on_gradient, launch, finish = reducer.begin, reducer._on_gradient, reducer._launch, reducer._finish
 
-        def timed_begin(alone: bool = False) -> None:
+        def timed_begin(*args: Any, **kwargs: Any) -> None:
             was = reducer.active
-            begin(alone)
+            begin(*args, **kwargs)
             if reducer.active and not was:
                 self._began = self._last = time.perf_counter()
 
@@ -99,9 +99,9 @@ class Lateness:
             on_gradient(i)
             self._last = time.perf_counter()
 
-        def timed_launch() -> None:
+        def timed_launch(*args: Any, **kwargs: Any) -> None:
             before = reducer.next
-            launch()
+            launch(*args, **kwargs)
             for number in range(before, reducer.next):
                 bucket = reducer.buckets[number]
                 self.ready[number] += time.perf_counter() - self._began
@@ -114,8 +114,8 @@ class Lateness:
             settle(*args)
             self.waiting_s += time.perf_counter() - since
 
-        def timed_finish() -> None:
-            finish()
+        def timed_finish(*args: Any, **kwargs: Any) -> None:
+            finish(*args, **kwargs)
             now = time.perf_counter()
             if self._ended is not None:  # a step is from the end of one synchronization to the next
                 self.steps += 1
