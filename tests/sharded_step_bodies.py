@@ -44,9 +44,13 @@ class Net(nn.Module):
         return self.some(y) if some else y
 
 
-def wrapped_model(cap: float | None, dtype: Any = None, width: int = 37, **given: Any) -> tuple[Net, Any]:
+def wrapped_model(
+    cap: float | None, dtype: Any = None, width: int = 37, all_used: bool = False, **given: Any
+) -> tuple[Net, Any]:
     manual_seed(dist.get_rank())
     model = Net(width) if dtype is None else Net(width).to(dtype)
+    for layer in (model.some, model.idle):
+        layer.requires_grad_(not all_used)
     return model, DistributedDataParallel(model, bucket_cap_mb=cap, **given)
 
 
@@ -71,12 +75,14 @@ def make(how: str, kind: str, model: Net, wrapped: Any) -> Any:
 
 def train(
     how: str, kind: str, cap: float | None = None, dtype: Any = None, accumulate: bool = False, weighted: bool = False,
-    width: int = 37,
+    width: int = 37, all_used: bool = False,
 ) -> Array:  # fmt: skip
     """Six steps under a schedule; which layer is used depends on step and rank."""
     dist.init_process_group()
     rank, size = dist.get_rank(), dist.get_world_size()
-    model, wrapped = wrapped_model(cap, dtype, width, **({"nonfinite_limit": None} if how == "in backward" else {}))
+    model, wrapped = wrapped_model(
+        cap, dtype, width, all_used, **({"nonfinite_limit": None} if how == "in backward" else {})
+    )
     optimizer = make(how, kind, model, wrapped)
     schedule = StepLR(optimizer, 2)
     for step, (inputs, targets) in enumerate(batches((6,), 6)):
@@ -104,6 +110,7 @@ CASES: dict[str, dict[str, Any]] = {
     "one bucket": {"kind": "AdamW"},
     "tiny buckets": {"kind": "AdamW", "cap": 1e-5},
     "a few buckets": {"kind": "SGD", "cap": 4e-4},
+    "all parameters used": {"kind": "AdamW", "cap": 1e-4, "all_used": True},
     "accumulation": {"kind": "RMSprop", "cap": 4e-4, "accumulate": True},
     "weights": {"kind": "AdamW", "cap": 4e-4, "weighted": True},
     "bfloat16": {"kind": "SGD", "cap": 4e-4, "dtype": torch.bfloat16},

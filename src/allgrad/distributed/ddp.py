@@ -11,6 +11,7 @@ import numpy as np
 from allgrad.context import ctx
 from allgrad.distributed.agreement import check_same_model, check_same_settings
 from allgrad.distributed.algorithms.join import Join, Joinable, JoinHook
+from allgrad.distributed.bucket_step import StepsInBackward
 from allgrad.distributed.buckets import Spec
 from allgrad.distributed.group import ProcessGroup, group_of
 from allgrad.distributed.hooks import Hook
@@ -31,7 +32,7 @@ from allgrad.nn.parameter import is_lazy
 MIB = 1024 * 1024
 
 
-class DistributedDataParallel(Module, Joinable, ShardSteps):
+class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
     """Wraps a module so that after ``backward()`` every rank holds the mean gradient over all ranks.
 
     Parameters and buffers start as those of rank 0.  All ranks must hold the same model: names, shapes and dtypes are
