@@ -140,6 +140,10 @@ for background in (False, True):
         manager.wait()
     except CheckpointError as error:
         texts.append(str(error))
+try:  # ranks that see different folders
+    CheckpointManager(folder + str(world.rank), signals=False)
+except CheckpointError as error:
+    texts.append(str(error))
 print("rank", world.rank, log["resumed"], hashlib.sha256(log["flat"].tobytes()).hexdigest(), repr(texts), flush=True)
 # Ends with a save under way.
 bodies.dist.init_process_group()
@@ -161,5 +165,6 @@ def test_three_mpi_ranks(tmp_path: Path) -> None:
     rows = sorted(line.split(maxsplit=4) for line in ended.out.splitlines() if line.startswith("rank"))
     assert [row[2] for row in rows] == ["3"] * 3
     assert [row[3] for row in rows] == [hashlib.sha256(w["flat"].tobytes()).hexdigest() for w in whole]
-    assert len({row[4] for row in rows}) == 1 and rows[0][4].count("rank 1 on ") == 2, rows
+    assert len({row[4] for row in rows}) == 1 and rows[0][4].count("rank 1 on ") == 3, rows
+    assert "is not the same folder on all ranks" in rows[0][4]
     assert (tmp_path / "runy" / "save-00000001-step-9" / "manifest.json").exists()

@@ -32,7 +32,7 @@ class Candidate:
 def candidates(comm: Communicator, folder: Folder) -> list[Candidate]:
     """What lies in the folder, newest first, by agreement of all ranks."""
     kept = "Nothing was loaded or changed"
-    found: list[Found] = together(comm, folder.found, f"{folder.path} cannot be read", kept)
+    found: list[Found] = together(comm, folder.found, f"{folder.path} cannot be read", kept, "checkpoints")
     mine = [[f.name, f.manifest.digest if f.manifest else "", f.complaint] for f in found]
     everybody = exchange(comm, mine, "checkpoints in the folder")
     names = [[entry[0] for entry in each] for each in everybody]

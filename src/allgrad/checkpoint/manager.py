@@ -73,7 +73,7 @@ class CheckpointManager:
         self._pace = Pace()
         self._folder = Folder(os.path.realpath(dir), disk or Disk())
         what, kept = f"{self._folder.path} cannot hold checkpoints", "Nothing was written"
-        from_first(self.comm, self._folder.prepare, what, kept)
+        from_first(self.comm, self._folder.prepare, what, kept, "a folder for checkpoints")
         if self.comm.kind == "mpi" and self.comm.size > 1:
             self._check_shared(what, kept)
         self._signals = StopSignals()
@@ -82,18 +82,20 @@ class CheckpointManager:
 
     def _check_shared(self, what: str, kept: str) -> None:
         """CheckpointError on all ranks if one does not see what rank 0 writes."""
-        path = self._folder.path
-        name: str = from_first(self.comm, lambda: f".seen-by-all-{uuid.uuid4().hex}", what, kept)
-        from_first(self.comm, lambda: write_file(self._folder.disk, os.path.join(path, name), [b""])[0], what, kept)
-        try:
-            seen = self._folder.disk.exists(os.path.join(path, name))
-            complaints = exchange(self.comm, "" if seen else "does not see it", "one shared folder")
-        finally:
-            self.comm.barrier("one shared folder")
-            if self.comm.rank == 0:
-                self._folder.disk.remove(os.path.join(path, name))
+        comm, disk, mine = self.comm, self._folder.disk, self._folder.path
+
+        def write() -> list[str]:
+            name = f".seen-by-all-{uuid.uuid4().hex}"
+            write_file(disk, os.path.join(mine, name), [b""])
+            return [mine, name]
+
+        path, name = from_first(comm, write, what, kept, "a file for all to see")
+        complaints = exchange(
+            comm, "" if disk.exists(os.path.join(mine, name)) else "does not see it", "one folder for all"
+        )
+        from_first(comm, lambda: disk.remove(os.path.join(mine, name)), what, kept, "a file for all to see")
         judge(
-            self.comm, complaints, f"{path} is not the same folder on all ranks: {host_of(self.comm, 0)} wrote a file there",
+            comm, complaints, f"{path} is not the same folder on all ranks: {host_of(comm, 0)} wrote a file there",
             "All ranks need one shared file system (NFS, Lustre, …); give a folder on it",
         )  # fmt: skip
 

@@ -44,19 +44,22 @@ def judge(
         raise kind(f"{what}: {shown}. {kept}") from mine
 
 
-def together(comm: Communicator, work: Callable[[], T], what: str, kept: str) -> T:
-    """``work()`` on each rank; CheckpointError on all ranks if it raised on any.  ``kept``: what is still safe."""
+def together(comm: Communicator, work: Callable[[], T], what: str, kept: str, label: str = "") -> T:
+    """``work()`` on each rank; CheckpointError on all ranks if it raised on any.  ``kept``: what is still safe.
+
+    ``label`` (else ``what``) is compared over the ranks: it must not hold what may differ, such as a path.
+    """
     error: Exception | None = None
     result: Any = None
     try:
         result = work()
     except Exception as trouble:  # told to all and raised below
         error = trouble
-    judge(comm, exchange(comm, "" if error is None else words(error), what), what, kept, error)
+    judge(comm, exchange(comm, "" if error is None else words(error), label or what), what, kept, error)
     return result
 
 
-def from_first(comm: Communicator, work: Callable[[], Any], what: str, kept: str) -> Any:
+def from_first(comm: Communicator, work: Callable[[], Any], what: str, kept: str, label: str = "") -> Any:
     """``work()`` on rank 0, its JSON result on every rank; CheckpointError on all ranks if it raised."""
     error: Exception | None = None
     answer: Any = None
@@ -65,7 +68,7 @@ def from_first(comm: Communicator, work: Callable[[], Any], what: str, kept: str
             answer = [work()]
         except Exception as trouble:  # told to all and raised below
             error, answer = trouble, words(trouble)
-    answer = json.loads(comm.broadcast_bytes(json.dumps(answer).encode() if comm.rank == 0 else None, 0, what))
+    answer = json.loads(comm.broadcast_bytes(json.dumps(answer).encode() if comm.rank == 0 else None, 0, label or what))
     if isinstance(answer, str):
         judge(comm, [answer], what, kept, error)
     return answer[0]
