@@ -71,7 +71,7 @@ def two_models(odd: bool) -> None:
         DistributedDataParallel(mlp(*pair))
 
 
-@case("model: frozen later on one rank", "rank {odd}", "trained parameter digest", "bucket 0")
+@case("model: frozen later on one rank", "rank {odd}", "trained parameter digest", "step word")
 def frozen_later(odd: bool) -> None:
     model = DistributedDataParallel(mlp(4, 4, 4))
     step(model)
@@ -113,14 +113,7 @@ def one_weight(odd: bool) -> None:
         step(model)
 
 
-@case("model: no_sync on one rank", "rank {odd}", "bucket 0", "barrier()")
-def one_no_sync(odd: bool) -> None:
-    model = DistributedDataParallel(mlp(4, 4, 4))
-    with model.sync(when=not odd):
-        step(model)
-
-
-@case("model: backward against a collective", "rank {odd}", "bucket 0", "all_reduce(sum, float32, 3)")
+@case("model: backward against a collective", "rank {odd}", "all_reduce at mismatch_models.py", "barrier at")
 def backward_against_collective(odd: bool) -> None:
     model = DistributedDataParallel(mlp(4, 4, 4))
     if odd:
@@ -129,7 +122,12 @@ def backward_against_collective(odd: bool) -> None:
         step(model)
 
 
-@case("model: a collective between forward and backward", "rank {odd}", "bucket 0", "broadcast(")
+@case(
+    "model: a collective between forward and backward",
+    "rank {odd}",
+    "broadcast at mismatch_models.py",
+    "no more batches",
+)
 def collective_inside(odd: bool) -> None:
     model = DistributedDataParallel(mlp(4, 4, 4))
     loss = model(ones(2, 4)).sum()
@@ -140,18 +138,28 @@ def collective_inside(odd: bool) -> None:
         dist.broadcast(ones(3), 0)
 
 
-@case("model: one step less", "rank {odd}", "barrier()")
+@case(
+    "model: one step less, in a loop with a collective", "rank {odd}", "all_reduce at", "barrier at", "no more batches"
+)
 def one_step_less(odd: bool) -> None:
     model = DistributedDataParallel(mlp(4, 4, 4))
     for _ in range(2 if odd else 3):
         step(model)
+        dist.all_reduce(ones(3))
 
 
-@case("model: evaluation on one rank calls the wrapper", "rank {odd}", "barrier()")
+@case(
+    "model: a forward on one rank against a step",
+    "rank {odd}",
+    "step model 0 (Sequential)",
+    "run the forward of model 0",
+)
 def forward_on_one(odd: bool) -> None:
     model = DistributedDataParallel(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)))
+    loss = model(ones(2, 4)).sum()
     if odd:
         model(ones(2, 4))
+    loss.backward()
 
 
 @case("model: sharded optimizer of another model", "rank {odd}", "expected")

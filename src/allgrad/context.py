@@ -34,9 +34,17 @@ class ThreadContext(threading.local):
         self.generator: Any = None
         # The communicator a launcher gave to this thread (a virtual rank), None for a plain thread.
         self.launched: Any = None
+        # What to do at a normal end of this rank's program, before it leaves the others.
+        self.endings: list[Any] = []
 
 
 ctx = ThreadContext()
+
+
+def run_endings() -> None:
+    """The program of this rank has come to its normal end: do what it promised the other ranks."""
+    while ctx.endings:
+        ctx.endings.pop(0)()
 
 
 class Process:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from allgrad.errors import ArgumentError, UnsupportedError
+from allgrad.optim.registry import register_follower
 
 
 class autocast:
@@ -75,6 +76,7 @@ class GradScaler:
         )
         self._good_steps = 0
         self._found_inf: dict[int, bool] = {}
+        register_follower(self)
 
     def is_enabled(self) -> bool:
         """Whether it does anything."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from allgrad.autograd.record import Variable
 from allgrad.comm import Work
-from allgrad.distributed.group import ProcessGroup, group_of
+from allgrad.distributed.group import ProcessGroup, entered, group_of
 from allgrad.errors import ArgumentError, DtypeError, ShapeError
 from allgrad.futures import Future
 
@@ -100,7 +100,7 @@ class WorkHandle:
 
 def all_reduce(tensor: Any, op: Any = ReduceOp.SUM, group: Any = None, async_op: bool = False) -> WorkHandle | None:
     """Replace ``tensor`` by the reduction over all ranks, the same bits on each: (...) -> (...)."""
-    g = group_of(group)
+    g = group_of(group) if async_op else entered(group, "all_reduce")  # started at once: nobody can be waited for
     a = tensor_array(tensor)
     flat, copied = flat_copy(a)
     name, scale = _named(op, g)
@@ -131,7 +131,7 @@ def broadcast(
     tensor: Any, src: int | None = None, group: Any = None, async_op: bool = False, group_src: int | None = None
 ) -> WorkHandle | None:
     """Replace ``tensor`` by that of rank ``src``."""
-    g = group_of(group)
+    g = entered(group, "broadcast")
     root = _root(g, src, group_src, "src")
     flat, copied = flat_copy(tensor_array(tensor))
     g.comm.broadcast(flat, root)
@@ -154,7 +154,7 @@ def reduce(
     group_dst: int | None = None,
 ) -> WorkHandle | None:  # fmt: skip
     """Replace ``tensor`` on rank ``dst`` by the reduction over all ranks; the others keep theirs."""
-    g = group_of(group)
+    g = entered(group, "reduce")
     root = _root(g, dst, group_dst, "dst")
     name, scale = _named(op, g)
     flat, copied = flat_copy(tensor_array(tensor))
@@ -183,7 +183,7 @@ def _spread(rows: Any, outputs: Sequence[Any], shape: tuple[int, ...]) -> None:
 
 def all_gather(tensor_list: Sequence[Any], tensor: Any, group: Any = None, async_op: bool = False) -> WorkHandle | None:
     """Fill ``tensor_list`` (one Tensor per rank, of the shape of ``tensor``) with the tensors of all ranks."""
-    g = group_of(group)
+    g = entered(group, "all_gather")
     a = tensor_array(tensor)
     _check_outputs(tensor_list, g.comm.size, a, "all_gather")
     _spread(g.comm.all_gather(np.ascontiguousarray(a).reshape(-1)), tensor_list, a.shape)
@@ -194,7 +194,7 @@ def all_gather_into_tensor(
     output_tensor: Any, input_tensor: Any, group: Any = None, async_op: bool = False
 ) -> WorkHandle | None:
     """All ranks' tensors in one: (n, ...) -> (size * n, ...), or stacked (size, n, ...)."""
-    g = group_of(group)
+    g = entered(group, "all_gather_into_tensor")
     a, out = tensor_array(input_tensor), tensor_array(output_tensor, "output_tensor")
     if out.size != a.size * g.comm.size or out.dtype != a.dtype:
         raise ShapeError(
@@ -211,7 +211,7 @@ def gather(
     async_op: bool = False, group_dst: int | None = None,
 ) -> WorkHandle | None:  # fmt: skip
     """Fill ``gather_list`` on rank ``dst`` (0) with the tensors of all ranks; the others give None."""
-    g = group_of(group)
+    g = entered(group, "gather")
     root = _root(g, 0 if dst is None and group_dst is None else dst, group_dst, "dst")
     a = tensor_array(tensor)
     if g.comm.rank == root:
@@ -229,7 +229,7 @@ def scatter(
     async_op: bool = False, group_src: int | None = None,
 ) -> WorkHandle | None:  # fmt: skip
     """Replace ``tensor`` on rank r by the r-th of the list that rank ``src`` (0) gives; the others give None."""
-    g = group_of(group)
+    g = entered(group, "scatter")
     root = _root(g, 0 if src is None and group_src is None else src, group_src, "src")
     a = tensor_array(tensor)
     whole = None
@@ -248,7 +248,7 @@ def reduce_scatter(
     output: Any, input_list: Sequence[Any], op: Any = ReduceOp.SUM, group: Any = None, async_op: bool = False
 ) -> WorkHandle | None:
     """Replace ``output`` on rank r by the reduction of all ranks' r-th list entries."""
-    g = group_of(group)
+    g = entered(group, "reduce_scatter")
     out = tensor_array(output, "output")
     _check_outputs(input_list, g.comm.size, out, "reduce_scatter")
     name, scale = _named(op, g)
@@ -262,7 +262,7 @@ def reduce_scatter_tensor(
     output: Any, input: Any, op: Any = ReduceOp.SUM, group: Any = None, async_op: bool = False
 ) -> WorkHandle | None:
     """(size * n, ...) on every rank -> (n, ...): rank r gets the reduction of all ranks' r-th part."""
-    g = group_of(group)
+    g = entered(group, "reduce_scatter_tensor")
     a, out = tensor_array(input, "input"), tensor_array(output, "output")
     if a.size != out.size * g.comm.size or a.dtype != out.dtype:
         raise ShapeError(
@@ -279,7 +279,7 @@ def all_to_all(
     output_tensor_list: Sequence[Any], input_tensor_list: Sequence[Any], group: Any = None, async_op: bool = False
 ) -> WorkHandle | None:
     """The r-th input goes to rank r; the r-th output comes from rank r.  Shapes may differ by pair."""
-    g = group_of(group)
+    g = entered(group, "all_to_all")
     for name, tensors in (("input_tensor_list", input_tensor_list), ("output_tensor_list", output_tensor_list)):
         if len(tensors) != g.comm.size:
             raise ShapeError(f"{name} needs {g.comm.size} tensors, one per rank, found {len(tensors)}")
@@ -299,7 +299,7 @@ def all_to_all_single(
     input_split_sizes: Sequence[int] | None = None, group: Any = None, async_op: bool = False,
 ) -> WorkHandle | None:  # fmt: skip
     """Parts of ``input`` along its first dimension go to the ranks; ``output`` holds what came, in rank order."""
-    g = group_of(group)
+    g = entered(group, "all_to_all_single")
     a, out = tensor_array(input, "input"), tensor_array(output, "output")
     send, recv = _splits(a, input_split_sizes, g.comm.size), _splits(out, output_split_sizes, g.comm.size)
     received = g.comm.all_to_all(np.ascontiguousarray(a).reshape(-1), send, recv)
@@ -323,10 +323,10 @@ def _splits(a: Array, sizes: Sequence[int] | None, parts: int) -> list[int]:
 
 def barrier(group: Any = None, async_op: bool = False, device_ids: Any = None) -> WorkHandle | None:
     """Return when every rank has called it."""
-    group_of(group).comm.barrier()
+    entered(group, "barrier").comm.barrier()
     return done(async_op)
 
 
 def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bool = False) -> None:
     """A barrier; ranks that do not arrive are named by the watchdog."""
-    group_of(group).comm.barrier("monitored_barrier")
+    entered(group, "monitored_barrier").comm.barrier("monitored_barrier")

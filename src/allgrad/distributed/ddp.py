@@ -13,7 +13,7 @@ from allgrad.distributed.agreement import check_same_model, check_same_settings
 from allgrad.distributed.algorithms.join import Join, Joinable, JoinHook
 from allgrad.distributed.bucket_step import StepsInBackward
 from allgrad.distributed.buckets import Spec
-from allgrad.distributed.group import ProcessGroup, group_of
+from allgrad.distributed.group import ProcessGroup, entered
 from allgrad.distributed.hooks import Hook
 from allgrad.distributed.join_ddp import DDPJoinHook, first_active
 from allgrad.distributed.lateness import Lateness
@@ -24,6 +24,7 @@ from allgrad.distributed.reducer import Reducer
 from allgrad.distributed.sentinel import EVERY, Sentinel
 from allgrad.distributed.shards import Sharding
 from allgrad.distributed.shards_steps import ShardSteps
+from allgrad.distributed.step_word import Gate
 from allgrad.distributed.weights import Weights
 from allgrad.errors import ArgumentError, DtypeError, UnsupportedError
 from allgrad.nn.modules.module import Module
@@ -71,7 +72,7 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
         if cap <= 0:
             raise ArgumentError(f"bucket_cap_mb must be positive, found {bucket_cap_mb}")
         self.module = module
-        self.process_group: ProcessGroup = group_of(process_group)
+        self.process_group: ProcessGroup = entered(process_group, "DistributedDataParallel")
         self.broadcast_buffers = broadcast_buffers
         self.find_unused_parameters = find_unused_parameters
         self.static_graph = static_graph
@@ -102,8 +103,14 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
         self.sentinel = Sentinel(self._all_params, module, replica_check)
         self.late: Lateness | None = Lateness(self) if lateness_wanted() else None
         self._plan(comm)
+        self._slot: int | None = None  # this model's number in the step words
         if shards is not None:
             self.sharding = Sharding(self, shards)
+        elif self.process_group.comm.size > 1:
+            if self.process_group.gate is None:
+                self.process_group.gate = Gate(self.process_group.comm)
+            self._slot = self.process_group.gate.enter(self)
+        self._pass_gate()
 
     def _plan(self, comm: Any) -> None:
         """Make the reducer for the parameters that want a gradient now."""
@@ -123,11 +130,21 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
         """Which rank is late, and in which module; see ``distributed.late_report``.  Collective."""
         return late_report(self)
 
+    def _pass_gate(self) -> None:
+        """Steps begin with a word to the other ranks, except under join(), which has words of its own."""
+        words = self._slot is not None and self._join is None
+        self.reducer.gate = self.process_group.gate if words else None
+        self.reducer.slot = self._slot or 0
+
     def _replan(self) -> None:
         """Parameters were frozen or unfrozen: agree with the other ranks on the new list, then plan anew."""
-        comm = self.reducer.comm
+        comm, gate = self.reducer.comm, self.reducer.gate
+        if gate is not None:
+            gate.broken = True
         wanted = [Spec(n, tuple(p.shape), p._a.dtype.name) for n, p in self._all_params if p._rg]
         check_same_model(comm, wanted, "trained parameter")
+        if gate is not None:
+            gate.broken = False
         before = self.reducer
         before.close()
         self._plan(comm)
@@ -160,6 +177,7 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
             self.reducer.prepare()
             if self._wanting != [p._rg for _, p in self._all_params]:
                 self._replan()
+            self._pass_gate()
             mean_of_all = self._join is None or self._join.settings.get("divide_by_initial_world_size", True)
             if not mean_of_all and self.reducer.weights is None:
                 self.reducer.weights = Weights()
@@ -169,11 +187,16 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
             return begins_round(self.module(*inputs, **kwargs), self.reducer)
         return self.module(*inputs, **kwargs)
 
-    def meet_buffers(self, source: int = 0) -> None:
-        """Buffers become those of rank ``source``, unless ``broadcast_buffers=False``."""
+    def meet_buffers(self, source: int = 0, asked: bool = False) -> None:
+        """Buffers become those of rank ``source``, unless ``broadcast_buffers=False``.
+
+        Not ``asked``: with step words, of the first rank that has data.
+        """
         if self.broadcast_buffers:
             self.sentinel.before_buffers()
             buffers = list(self.module.buffers())
+            if buffers and self.reducer.gate is not None and not asked:
+                source = self.reducer.gate.buffers(self)
             if source:
                 self._broadcast(buffers, source)
             else:
@@ -187,6 +210,7 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
         ``weighted=True``.  The gradients are the others' afterwards; call ``optimizer.step()`` as they do.
         """
         self._refuse_with_shards("skip()")
+        self._pass_gate()
         Join.notify_join_context(self, weighted=weighted)
         self.meet_buffers(first_active(self._join))
         if weighted:

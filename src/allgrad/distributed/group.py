@@ -28,6 +28,7 @@ class ProcessGroup:
         if timeout_s is not None:
             comm.set_timeout(timeout_s)
         self.wrapped = 0  # how many models were wrapped over this group
+        self.gate: Any = None  # its step words, once a model was wrapped over it (step_word.Gate)
 
     def rank(self) -> int:
         """This rank's number in the group."""
@@ -149,6 +150,17 @@ def group_of(group: Any) -> ProcessGroup:
     return group
 
 
+def entered(group: Any, what: str) -> ProcessGroup:
+    """``group_of``, for a call of the user's in which all ranks of the group take part.
+
+    Ranks that come here while others still train stand in for their steps first (``step_word.py``).
+    """
+    g = group_of(group)
+    if g.gate is not None:
+        g.gate.meet(what)
+    return g
+
+
 def get_rank(group: Any = None) -> int:
     """This rank's number in the group; -1 if it is not in it."""
     return -1 if group is GroupMember.NON_GROUP_MEMBER else group_of(group).comm.rank
@@ -208,7 +220,7 @@ def new_group(
 
     ``GroupMember.NON_GROUP_MEMBER`` on ranks that are not in it.
     """
-    world = default_group()
+    world = entered(None, "new_group")
     members = sorted(range(world.comm.size) if ranks is None else (int(r) for r in ranks))
     comm = world.comm.subgroup(members)
     if comm is None:
@@ -221,8 +233,11 @@ def destroy_process_group(group: Any = None) -> None:
     """Leave a group; without argument the default one.  Collective over the group."""
     if group is GroupMember.NON_GROUP_MEMBER:
         return
-    found = group_of(group)
+    found = entered(group, "destroy_process_group")
     found.comm.barrier("destroy_process_group")
+    if found.gate is not None:
+        found.gate.close()
+        found.gate = None
     if found is _default():
         _set_default(None)
     else:

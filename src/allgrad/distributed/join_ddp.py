@@ -22,6 +22,7 @@ class DDPJoinHook(JoinHook):
         model = self.model
         for p in model.reducer.params:
             p._grad = None
+        model.reducer.gate = None  # join() has words of its own
         model.meet_buffers(first_active(self.join))
         model.reducer.weights = weights_of(model, self.join, self.mean_of_all)
         model.reducer.stand_in()

@@ -10,7 +10,7 @@ import numpy as np
 
 from allgrad.autograd.record import Variable, wrap
 from allgrad.distributed.collectives import _root
-from allgrad.distributed.group import group_of
+from allgrad.distributed.group import entered
 from allgrad.errors import ArgumentError, DtypeError, MismatchError
 
 
@@ -82,7 +82,7 @@ def _unpack(tree: Any, blobs: list[bytes]) -> Any:
 
 def all_gather_object(object_list: list[Any], obj: Any, group: Any = None) -> None:
     """Fill ``object_list`` (one place per rank) with the values of all ranks."""
-    comm = group_of(group).comm
+    comm = entered(group, "all_gather_object").comm
     if len(object_list) != comm.size:
         raise ArgumentError(f"object_list needs {comm.size} places, one per rank, found {len(object_list)}")
     object_list[:] = [decode(raw) for raw in comm.all_gather_bytes(encode(obj), "all_gather_object")]
@@ -92,7 +92,7 @@ def broadcast_object_list(
     object_list: list[Any], src: int | None = None, group: Any = None, device: Any = None, group_src: int | None = None
 ) -> None:
     """Replace the values in ``object_list`` by those of rank ``src`` (0); the same length everywhere."""
-    g = group_of(group)
+    g = entered(group, "broadcast_object_list")
     root = _root(g, 0 if src is None and group_src is None else src, group_src, "src")
     found = decode(
         g.comm.broadcast_bytes(encode(object_list) if g.comm.rank == root else None, root, "broadcast_object_list")
@@ -109,7 +109,7 @@ def gather_object(
     group_dst: int | None = None,
 ) -> None:  # fmt: skip
     """Fill ``object_gather_list`` on rank ``dst`` (0) with the values of all ranks; the others give None."""
-    g = group_of(group)
+    g = entered(group, "gather_object")
     root = _root(g, 0 if dst is None and group_dst is None else dst, group_dst, "dst")
     raw = g.comm.all_gather_bytes(encode(obj), "gather_object")
     if g.comm.rank == root:
@@ -123,7 +123,7 @@ def scatter_object_list(
     group: Any = None, group_src: int | None = None,
 ) -> None:  # fmt: skip
     """Put into the first place of the output list this rank's share of the list that rank ``src`` (0) gives."""
-    g = group_of(group)
+    g = entered(group, "scatter_object_list")
     if not scatter_object_output_list:
         raise ArgumentError("Expected argument scatter_object_output_list to be a list of size at least 1.")
     root = _root(g, 0 if src is None and group_src is None else src, group_src, "src")

@@ -51,10 +51,12 @@ def begins_round(output: Any, reducer: Reducer) -> Any:
         if t._node is not None:
             recorded = True
             t._node.register_prehook(lambda _: reducer.begin())
+            reducer.forward_made(t._node.seq)
     if recorded or not isinstance(output, Variable) or output._rg or output._a.dtype.kind in "iub":
         return output
     anchor = wrap(np.zeros(()))
     anchor._rg = True
     anchored = _Anchored.apply(output, anchor)
     anchored._node.register_prehook(lambda _: reducer.begin())
+    reducer.forward_made(anchored._node.seq)
     return anchored

@@ -12,14 +12,16 @@ of each parameter, and each rank's vote (fine, not finite, failed), so that all 
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from allgrad.autograd.record import wrap
 from allgrad.autograd.walk import queue_callback
 from allgrad.comm import Communicator, Work
+from allgrad.comm.work import DoneWork
 from allgrad.context import ctx
 from allgrad.distributed.buckets import BucketPlan, Spec, plan_buckets
 from allgrad.distributed.global_graph import with_graph
@@ -30,6 +32,9 @@ from allgrad.distributed.taking import Taker
 from allgrad.distributed.votes import FAILED, Votes, first_bad
 from allgrad.distributed.weights import Weights, scaled
 from allgrad.errors import DistributedError, GradientError
+
+if TYPE_CHECKING:
+    from allgrad.distributed.step_word import Gate
 
 Array = np.ndarray[Any, Any]
 
@@ -85,6 +90,11 @@ class Reducer:
         self.next = 0
         self.verdict: DistributedError | None = None
         self.sentinel: Sentinel | None = None  # looks at the replicas when a round is over
+        self.gate: Gate | None = None  # where ranks say what they are about to do; None: all do the same
+        self.slot = 0  # this model's number there
+        self._active = comm.size  # how many ranks have data in this step
+        self.accumulated = False  # under no_sync, since the last synchronized backward
+        self._outputs: deque[int] = deque(maxlen=64)  # numbers of the nodes that forwards returned
         self.taker: Taker | None = None  # who takes the gradients in place of the user
         self._error: BaseException | None = None
         self._recorded: dict[int, Any] | None = None  # under create_graph: this rank's gradients with their graph
@@ -119,6 +129,7 @@ class Reducer:
         if self.active or not self.enabled or (ctx.walk is not None and not ctx.walk.accumulate):
             return
         self.active = True
+        self.accumulated = False
         self.next = 0
         self.verdict = self._error = self._tail_work = self._weighing = self._share = None
         self._recorded = {} if ctx.walk is not None and ctx.walk.create_graph else None
@@ -131,9 +142,35 @@ class Reducer:
             bucket.work = None
         if not alone:
             join_round(self)
-        if self.weights is not None:
-            total = np.array([self.weights.total])
-            self._weighing = (self.comm.start_all_reduce(total, label="weights of the ranks"), total)
+        if self.gate is not None:
+            self.gate.begin(self, skip=alone)
+        elif self.weights is not None:
+            self._weigh()
+
+    def _weigh(self) -> None:
+        total = np.array([self.weights.total if self.weights is not None else 0.0])
+        self._weighing = (self.comm.start_all_reduce(total, label="weights of the ranks"), total)
+
+    def _settle_word(self, gate: Gate) -> None:
+        """All ranks have said what they do: how many have data, and what these weigh."""
+        self._active = gate.settle()
+        if self.weights is not None and self._weighing is None:
+            total = gate.total_weight()
+            if total is None:
+                self._weigh()
+            else:
+                found = np.array([total])
+                self._weighing = (DoneWork(found), found)
+
+    def forward_made(self, number: int) -> None:
+        """A forward returned the node of that number."""
+        self._outputs.append(number)
+
+    def reached(self, walk: Any) -> bool:
+        """Whether a backward goes through this model: to its parameters, or through what its forward returned."""
+        if self.active or not self.enabled or self.gate is None or not self._outputs:
+            return False
+        return any(walk.reaches(p) for p in self.params) or any(n.seq in self._outputs for n in walk.reached)
 
     def stand_in(self) -> None:
         """Take part in the others' backward without one of one's own; what lies in the gradients counts."""
@@ -150,6 +187,7 @@ class Reducer:
     def _on_gradient(self, i: int) -> None:
         """Parameter ``i`` has its gradient: nothing more is coming in this backward."""
         if not self.enabled:
+            self.accumulated = True
             if self.sentinel is not None:
                 self.sentinel.unsynchronized()
             return
@@ -192,6 +230,8 @@ class Reducer:
             for span in bucket.plan.spans:
                 if not self.used[span.param]:
                     self._settle(span.param)
+            if self.next == 0 and self.gate is not None:
+                self._settle_word(self.gate)
             if not last and self._weighing is not None and self._share is None and not self._weighing[0].test():
                 return  # another rank may begin with another model: waiting for it here could be for ever
             if self.votes.limit is not None:
@@ -201,11 +241,13 @@ class Reducer:
                     self.ballot[self.comm.rank] = bad + 1
                 if bad is not None and self.hook is not None:
                     bucket.flat.fill(0)  # nobody will use this step, but a hook's memory would keep the NaN
-            scale: float | None = 1.0 / self.comm.size
+            scale: float | None = 1.0 / self._active
             if self.weights is not None:
                 share = self._find_share() * (self.comm.size if self.hook else 1)  # a hook divides by the size itself
                 bucket.flat[...] = scaled(bucket.flat, share) if share else 0
                 scale = None
+            elif self.hook is not None and self._active != self.comm.size:
+                bucket.flat[...] = scaled(bucket.flat, self.comm.size / self._active)
             self.next += 1
             self.plain_bytes += bucket.flat.nbytes
             if self.hook is not None:
@@ -275,7 +317,7 @@ class Reducer:
                 p._grad = None
         if self._recorded:
             having = [i for i in range(len(self.params)) if self.used[i]]
-            share = self._find_share() if self.weights is not None else 1.0 / self.comm.size
+            share = self._find_share() if self.weights is not None else 1.0 / self._active
             values = [self.home[i][1] for i in having]
             made = with_graph(self.comm, share, values, [self._recorded.get(i) for i in having])
             for i, grad in zip(having, made):
@@ -292,6 +334,10 @@ class Reducer:
     def forget(self) -> None:
         """The round is over, however it ended: the next backward starts anew."""
         self.active = False
+        self._active = self.comm.size
+        self._outputs.clear()
+        if self.gate is not None:
+            self.gate.over(self)
         self.weights = self._weighing = self._share = self._recorded = self._error = self._tail_work = None
         for bucket in self.buckets:
             bucket.work = None

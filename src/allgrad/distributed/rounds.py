@@ -51,6 +51,8 @@ def _end(error: BaseException | None) -> None:
     if error is not None and (not isinstance(error, Exception) or isinstance(error, DistributedError)):
         for reducer in reducers:
             reducer.forget()
+            if reducer.gate is not None:
+                reducer.gate.broken = True
         return
     try:
         for reducer in reducers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from allgrad.distributed.group import GroupMember, ProcessGroup, group_of, seconds
+from allgrad.distributed.group import GroupMember, ProcessGroup, entered, seconds
 from allgrad.errors import ArgumentError
 
 
@@ -17,7 +17,7 @@ def new_subgroups(
 
     This rank's subgroup, and the list of all with ``GroupMember.NON_GROUP_MEMBER`` in place of those of others.
     """
-    g = group_of(group)
+    g = entered(group, "new_subgroups")
     world = g.comm.size
     if group_size is None:
         group_size = g.comm.local_size
@@ -48,7 +48,7 @@ def new_subgroups_by_enumeration(
     twice = sorted({rank for rank in flat if flat.count(rank) > 1})
     if twice:
         raise ArgumentError(f"Rank {twice[0]} has appeared in more than one subgroup")
-    return _cut(group_of(None), rows, timeout, group_desc)
+    return _cut(entered(None, "new_subgroups_by_enumeration"), rows, timeout, group_desc)
 
 
 def _cut(g: ProcessGroup, rows: list[list[int]], timeout: Any, name: Any) -> tuple[ProcessGroup | None, list[Any]]:

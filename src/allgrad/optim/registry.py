@@ -37,3 +37,24 @@ def optimizers_of(params: Iterable[Any]) -> list[Optimizer]:
     found = [o for o in living if any(id(p) in wanted for group in o.param_groups for p in group["params"])]
     inner = {id(getattr(o, "optim", None)) for o in found}
     return [o for o in found if id(o) not in inner]
+
+
+_following: list[
+    tuple[weakref.ref[Any], int]
+] = []  # schedules and loss scalers in order of construction, and their threads
+
+
+def register_follower(follower: Any) -> None:
+    """Know what goes on with an optimizer's steps, for as long as it lives: a schedule, or a loss scaler."""
+    with _lock:
+        _following[:] = [(ref, thread) for ref, thread in _following if ref() is not None]
+        _following.append((weakref.ref(follower), threading.get_ident()))
+
+
+def followers_of(optimizers: Iterable[Any]) -> list[Any]:
+    """The living schedules of ``optimizers``, and this rank's loss scalers: they do not know their optimizers."""
+    wanted = {id(o) for o in optimizers}
+    with _lock:
+        living = [(follower, thread) for ref, thread in _following if (follower := ref()) is not None]
+    here = threading.get_ident()  # a virtual rank is a thread
+    return [f for f, thread in living if (id(f.optimizer) in wanted if hasattr(f, "optimizer") else thread == here)]

@@ -22,7 +22,7 @@ from allgrad.autograd.record import Variable, wrap
 from allgrad.comm import Communicator
 from allgrad.comm.launchenv import detect
 from allgrad.context import ctx, rank_state
-from allgrad.distributed.group import group_of
+from allgrad.distributed.group import entered
 from allgrad.distributed.metrics.exact_sum import ExactSum
 from allgrad.errors import ArgumentError, CheckpointError, DistributedError, MismatchError, ShapeError
 
@@ -94,7 +94,7 @@ class Metric:
 def communicator(group: Any) -> Communicator | None:
     """The group's; None where this process is alone.  An error where it is not, but no group was made."""
     if group is not None or rank_state().group is not None:
-        return group_of(group).comm
+        return entered(group, "a metric").comm
     if (detect().size if ctx.launched is None else ctx.launched.size) > 1:
         raise DistributedError(
             "a metric over all ranks needs init_process_group() first: this process is one of several, and the result "

@@ -17,6 +17,7 @@ from allgrad.autograd.record import Variable, wrap
 from allgrad.errors import ArgumentError, DtypeError, UnsupportedError
 from allgrad.optim.arguments import number
 from allgrad.optim.optimizer import Optimizer
+from allgrad.optim.registry import register_follower
 
 EPOCH_WARNING = (
     "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where possible. Please use "
@@ -47,6 +48,7 @@ class LRScheduler:
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         self.optimizer = check_optimizer(optimizer)
+        register_follower(self)
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
                 group.setdefault("initial_lr", own(group["lr"]))

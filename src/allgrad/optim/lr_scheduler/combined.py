@@ -10,6 +10,7 @@ from allgrad.errors import ArgumentError, DtypeError
 from allgrad.optim.lr_scheduler.base import LRScheduler, put, rates
 from allgrad.optim.lr_scheduler.plateau import ReduceLROnPlateau
 from allgrad.optim.optimizer import Optimizer
+from allgrad.optim.registry import register_follower
 
 
 class _Combined(LRScheduler):
@@ -59,6 +60,7 @@ class SequentialLR(_Combined):
                 f"{len(milestones)}"
             )
         self._schedulers, self._milestones = schedulers, milestones
+        register_follower(self)
         self.last_epoch = last_epoch + 1
         self.optimizer = optimizer
         # Each schedule set its first rates when it was made: go back, and let only the one whose turn it is do so.
@@ -102,6 +104,7 @@ class ChainedScheduler(_Combined):
         self._check(schedulers, found)
         self._schedulers = list(schedulers)
         self.optimizer = found
+        register_follower(self)
         self._last_lr = rates(found, "lr")
 
     def step(self) -> None:  # type: ignore[override]

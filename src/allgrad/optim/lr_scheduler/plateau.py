@@ -10,6 +10,7 @@ from allgrad.errors import ArgumentError
 from allgrad.optim.arguments import number
 from allgrad.optim.lr_scheduler.base import EPOCH_WARNING, LRScheduler, check_optimizer, put, rates
 from allgrad.optim.optimizer import Optimizer
+from allgrad.optim.registry import register_follower
 
 
 class ReduceLROnPlateau(LRScheduler):
@@ -23,6 +24,7 @@ class ReduceLROnPlateau(LRScheduler):
             raise ArgumentError(f"Factor should be < 1.0, found {factor}.")
         self.factor = factor
         self.optimizer = check_optimizer(optimizer)
+        register_follower(self)
         count = len(optimizer.param_groups)
         self.default_min_lr = None if isinstance(min_lr, (list, tuple)) else min_lr
         self.min_lrs: list[float] = list(min_lr) if isinstance(min_lr, (list, tuple)) else [min_lr] * count
