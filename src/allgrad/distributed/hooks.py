@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from allgrad.autograd.record import Variable, wrap
-from allgrad.comm import Work
-from allgrad.errors import DtypeError, ShapeError
+from allgrad.comm import Communicator, Work
+from allgrad.errors import DistributedError, DtypeError, MismatchError, RankFailedError, ShapeError
 from allgrad.futures import Future
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 Hook = Callable[[Any, "GradBucket"], Future]
+FAILED = "the hook raised "  # begins the text of the call by which a rank says so
 
 
 class GradBucket:
@@ -83,16 +85,44 @@ class HookWork(Work):
         return self._future.done()
 
     def wait(self) -> Array:
-        fill(self.result, self._future.wait())
+        try:
+            fill(self.result, self._future.wait())
+        except MismatchError as error:
+            raise failed_elsewhere(error) from error
         return self.result
 
 
 def run_hook(hook: Hook, state: Any, reducer: Reducer, bucket: Bucket) -> HookWork:
-    """Give the bucket to the hook."""
-    future = hook(state, GradBucket(reducer, bucket))
-    if not isinstance(future, Future):
-        raise DtypeError(f"a communication hook must return a futures.Future, found {type(future).__name__}")
+    """Give the bucket to the hook.  If it raises here, the other ranks get a RankFailedError."""
+    try:
+        future = hook(state, GradBucket(reducer, bucket))
+        if not isinstance(future, Future):
+            raise DtypeError(f"a communication hook must return a futures.Future, found {type(future).__name__}")
+    except MismatchError as error:
+        raise failed_elsewhere(error) from error
+    except DistributedError:
+        raise
+    except Exception as error:
+        reducer.lost = True
+        _tell(reducer.comm, f"{FAILED}{type(error).__name__}: {error}")
+        raise
     return HookWork(bucket.flat, future)
+
+
+def _tell(comm: Communicator, text: str) -> None:
+    """Meet the others' next call with a call of another text: what they wait for will not come, and they see why."""
+    with contextlib.suppress(MismatchError):  # expected here too: this rank raises what its hook raised
+        comm.start_all_reduce(np.zeros(1), label=text).wait()
+
+
+def failed_elsewhere(error: MismatchError) -> DistributedError:
+    """RankFailedError if the ranks disagree because a hook raised on one of them; else ``error`` itself."""
+    if FAILED not in str(error):
+        return error
+    return RankFailedError(
+        f"a communication hook raised on another rank, so the gradients of this step are lost: {error} Load the last "
+        "checkpoint: hooks may have changed their states"
+    )
 
 
 def lets_replicas_differ(state: Any) -> bool:

@@ -93,6 +93,7 @@ class Reducer:
         self.gate: Gate | None = None  # where ranks say what they are about to do; None: all do the same
         self.slot = 0  # this model's number there
         self._active = comm.size  # how many ranks have data in this step
+        self.lost = False  # a hook raised here: the ranks are out of step
         self.accumulated = False  # under no_sync, since the last synchronized backward
         self._outputs: deque[int] = deque(maxlen=64)  # numbers of the nodes that forwards returned
         self.taker: Taker | None = None  # who takes the gradients in place of the user

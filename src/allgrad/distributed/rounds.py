@@ -48,11 +48,9 @@ def _end(error: BaseException | None) -> None:
     """
     reducers = sorted(_rounds.active, key=lambda r: r.number)
     _rounds.active = []
-    if error is not None and (not isinstance(error, Exception) or isinstance(error, DistributedError)):
-        for reducer in reducers:
-            reducer.forget()
-            if reducer.gate is not None:
-                reducer.gate.broken = True
+    lost = any(reducer.lost for reducer in reducers)
+    if error is not None and (lost or not isinstance(error, Exception) or isinstance(error, DistributedError)):
+        _out_of_step(reducers)
         return
     try:
         for reducer in reducers:
@@ -60,8 +58,7 @@ def _end(error: BaseException | None) -> None:
         for reducer in reducers:
             reducer._finish()
     except Exception as trouble:
-        for reducer in reducers:
-            reducer.forget()
+        _out_of_step(reducers)
         if error is None:
             raise
         trouble.__cause__ = error.__cause__
@@ -72,3 +69,11 @@ def _end(error: BaseException | None) -> None:
     verdicts = [reducer.verdict for reducer in reducers if reducer.verdict is not None]
     if verdicts and error is None:
         raise verdicts[0]
+
+
+def _out_of_step(reducers: list[Reducer]) -> None:
+    """Ranks disagree: nothing more is sent, no words at the end of the program either."""
+    for reducer in reducers:
+        reducer.forget()
+        if reducer.gate is not None:
+            reducer.gate.broken = True
