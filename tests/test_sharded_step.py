@@ -223,6 +223,10 @@ def test_nothing_reads_a_gradient_that_is_dealt_out() -> None:
         ):
             with pytest.raises(GradientError, match="is dealt out over the ranks by ShardedOptimizer"):
                 read()
+        optimizer.step()
+        for again in (optimizer.step, lambda: optimizer.clip_grad_norm_(1.0)):
+            with pytest.raises(GradientError, match="used up by the last step"):
+                again()
         model.zero_grad()
         with wrapped.no_sync():
             wrapped(rows, True).sum().backward()

@@ -66,6 +66,7 @@ class ShardedOptimizer(Optimizer, Taker):
         self._comm = model.reducer.comm
         self.optim: Elementwise | None = None
         self._whole: dict[str, Any] | None = None
+        self._spent = False  # the gradients have been stepped with
         super().__init__([p for p in model.parameters() if p._rg] if params is None else params, defaults)
         check_same_parameters(model, [p for g in self.param_groups for p in g["params"]], "ShardedOptimizer")
         self.pieces = list(self._cut())
@@ -117,7 +118,7 @@ class ShardedOptimizer(Optimizer, Taker):
 
     def take(self, valid: bool) -> None:
         """The means are there, each rank's in its span."""
-        reducer = self._reducer
+        reducer, self._spent = self._reducer, False
         results = [bucket.work.result for bucket in reducer.buckets if bucket.work is not None]
         for name, p in zip(reducer.names, reducer.params):
             if p._grad is not None:
@@ -147,6 +148,8 @@ class ShardedOptimizer(Optimizer, Taker):
                     "ShardedOptimizer found a gradient that did not come from a synchronized backward() of the model; "
                     "leave no_sync() with the last micro-batch, and set no .grad by hand"
                 )
+        if found and self._spent:
+            raise GradientError("these gradients were used up by the last step(); call backward() before the next one")
         for piece, part in self._parts.items():
             if self._reducer.params[piece.param]._grad is None:
                 part._grad = None
@@ -199,27 +202,51 @@ class ShardedOptimizer(Optimizer, Taker):
                 if now.__array_interface__["data"] != part._a.__array_interface__["data"]:  # p.data was replaced
                     part._a = now
             inner.step()
+            self._spent = True
+            for part in self._parts.values():
+                part._grad = None  # its memory is used again
             self._gather({id(p) for p in present})
         self._settings_back()
         return loss
 
     def _gather(self, present: set[int]) -> None:
-        """Every rank's new values to every rank, bucket by bucket."""
+        """Every rank's new values to every rank: all buckets are started, then copied out one by one."""
         comm, params = self._comm, self._reducer.params
+        works = [self._start_gather(b) for b in range(len(self._reducer.buckets))] if comm.size > 1 else []
         for b, bucket in enumerate(self._reducer.buckets):
-            if comm.size > 1:
-                cuts = spans(bucket.flat.size, comm.size, bucket.flat.itemsize)
-                block = np.zeros(cuts[0][1] - cuts[0][0], bucket.flat.dtype)
-                for piece, part in self._parts.items():
-                    if piece.bucket == b:
-                        block[piece.lo - cuts[comm.rank][0] : piece.hi - cuts[comm.rank][0]] = part._a
-                values = comm.all_gather(block, f"parameters of bucket {b}").reshape(-1)
-                for span in bucket.plan.spans:
-                    p = params[span.param]
-                    np.copyto(p._a, values[span.start : span.stop].reshape(p._a.shape))
+            values = works[b]() if works else bucket.flat
+            mine = spans(bucket.flat.size, comm.size, bucket.flat.itemsize)[comm.rank]
             for span in bucket.plan.spans:
-                if id(params[span.param]) in present:
-                    params[span.param]._cell[0] += 1
+                p = params[span.param]
+                for lo, hi in ((span.start, min(span.stop, mine[0])), (max(span.start, mine[1]), span.stop)):
+                    if lo < hi:
+                        span_view(p._a, lo - span.start, hi - span.start)[...] = values[lo:hi]
+                if id(p) in present:
+                    p._cell[0] += 1
+
+    def _start_gather(self, b: int) -> Callable[[], Array]:
+        """What waits for the new values of bucket ``b``: -> (elements,)."""
+        comm, bucket = self._comm, self._reducer.buckets[b]
+        cuts = spans(bucket.flat.size, comm.size, bucket.flat.itemsize)
+        start, stop = cuts[comm.rank]
+        label = f"parameters of bucket {b}"
+        if bucket.memory.shared and comm.local_size == comm.size and comm.algorithm == "auto":
+            # Gradients are used up, so their window carries the values: bits of one rank, OR zeros of the others.
+            flat = bucket.flat
+            flat[:start] = 0
+            flat[stop:] = 0
+            self._write(b, flat, 0)
+            work = comm.start_all_reduce(flat.view(f"i{flat.itemsize}"), "bor", shared_result=True, label=label)
+            return lambda: work.wait().view(flat.dtype)
+        block = np.zeros(cuts[0][1], bucket.flat.dtype)
+        self._write(b, block, start)
+        values = comm.all_gather(block, label).reshape(-1)
+        return lambda: values
+
+    def _write(self, b: int, into: Array, first: int) -> None:
+        for piece, part in self._parts.items():
+            if piece.bucket == b:
+                into[piece.lo - first : piece.hi - first] = part._a
 
     # -- state ------------------------------------------------------------------------------------------------------
 
