@@ -67,7 +67,7 @@ class MpiCommunicator(Communicator):
                 requests.pop()
             return not requests
 
-        wait_until(ready, call.signature, self._watch, nbytes)
+        wait_until(ready, call.signature, self._watch, nbytes, lambda: len(requests))
 
     def _record(self, call: Call, payload: bytes = b"") -> list[bytes]:
         """Exchange the text of the call and a payload; MismatchError on every rank if the texts differ."""

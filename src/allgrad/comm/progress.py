@@ -12,11 +12,12 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from allgrad.comm.reduction import Array
 from allgrad.comm.work import Work
 
-Steps = Iterator[None]
+Steps = Iterator[Any]  # what is yielded (None, or a number that changes) tells how far it has come
 
 # So long a rank asks without pause, giving the core away in between; after that it sleeps between its questions.
 # A sleeper is run at once when it wakes, even beside programs that never sleep; one that gives its core away to them
@@ -57,25 +58,32 @@ class Watch(ABC):
         """The wait is over, well or by an error."""
 
 
-def wait_until(ready: Callable[[], bool], call: Callable[[], str], watch: Watch, nbytes: int = 0) -> None:
-    """Return once ``ready()``; ``nbytes`` are under way at most."""
+def wait_until(
+    ready: Callable[[], bool],
+    call: Callable[[], str],
+    watch: Watch,
+    nbytes: int = 0,
+    moves: Callable[[], int] = lambda: 0,
+) -> None:
+    """Return once ``ready()``; ``nbytes`` are under way at most.  ``moves()`` changes whenever something was achieved."""
     for _ in range(SPINS):
         if ready():
             return
-    started = now = time.monotonic()
-    while now - started < _QUICK_S:
-        os.sched_yield()  # ranks may be more than cores
-        if ready():
-            return
-        now = time.monotonic()
-    text = call()
-    looked = started
-    watch.begin(text)
+    started = looked = quick_s = time.monotonic()
+    seen, text = moves(), ""
     try:
         while not ready():
+            now, achieved = time.monotonic(), moves()
+            if achieved != seen:  # the others are there and at work: what comes next comes soon
+                seen, quick_s = achieved, now
+            if now - quick_s < _QUICK_S:
+                os.sched_yield()  # ranks may be more than cores
+                continue
+            if not text:
+                text = call()
+                watch.begin(text)
             watch.push()
             time.sleep(_NAP_S)
-            now = time.monotonic()
             if now - looked > _LOOK_AROUND_S:
                 looked = now
                 before, text = text, call()
@@ -83,7 +91,8 @@ def wait_until(ready: Callable[[], bool], call: Callable[[], str], watch: Watch,
                     watch.begin(text)
                 watch.look_around(text, now - started, nbytes <= _SOON_BYTES)
     finally:
-        watch.end()
+        if text:
+            watch.end()
 
 
 class Queue:
@@ -92,6 +101,7 @@ class Queue:
     def __init__(self, watch: Watch) -> None:
         self.pending: deque[QueuedWork] = deque()
         self.watch = watch
+        self.moves = 0  # how often some work has come further
 
     def add(self, steps: Steps, result: Array, label: Callable[[], str]) -> QueuedWork:
         """Put work at the end, and push."""
@@ -106,13 +116,17 @@ class Queue:
         while pending:
             head = pending[0]
             try:
-                next(head.steps)
+                at = next(head.steps)
+                if at != head.at:
+                    head.at = at
+                    self.moves += 1
                 return
             except StopIteration:
                 head.done = True
             except Exception as error:
                 head.error = error
                 head.done = True
+            self.moves += 1
             if pending and pending[0] is head:
                 pending.popleft()
             self.watch.moved()
@@ -124,6 +138,7 @@ class QueuedWork(Work):
     def __init__(self, queue: Queue, steps: Steps, result: Array, label: Callable[[], str]) -> None:
         self._queue, self.steps, self.result, self._label = queue, steps, result, label
         self.done = False
+        self.at: Any = None
         self.source: int | None = None  # of a message received: the rank that sent it
         self.error: Exception | None = None
 
@@ -134,7 +149,8 @@ class QueuedWork(Work):
 
     def wait(self) -> Array:
         if not self.done:
-            wait_until(self._advance, self._awaited, self._queue.watch, self._under_way())
+            queue = self._queue
+            wait_until(self._advance, self._awaited, queue.watch, self._under_way(), lambda: queue.moves)
         self._check()
         return self.result
 

@@ -90,7 +90,7 @@ class Stage:
             if i + 1 < len(blocks):
                 yield from self._show(blocks[i + 1], mark + 1, 1 - half)
             while not marks.all_arrived(mark):
-                yield
+                yield 2 * i
             rows = [row[: block.nbytes].view(flat.dtype) for row in self._rows[half]]
             total = self._common[half][: block.nbytes].view(flat.dtype)
             lo, hi = spans(block.size, len(rows), flat.itemsize)[rank]
@@ -100,7 +100,7 @@ class Stage:
                 fold(task.op, parts, [total[lo:hi], mine], task.scale)
             marks.finish(mark)
             while not marks.all_done(mark):
-                yield
+                yield 2 * i + 1
             block[:lo] = total[:lo]
             block[hi:] = total[hi:]
             self._half = 1 - half
