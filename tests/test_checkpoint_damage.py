@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import random
@@ -90,7 +91,7 @@ def test_every_flipped_bit_is_found(in_memory: tuple[MemoryDisk, str]) -> None:
     for path, content in disk.files.items():
         every = path.endswith(("manifest.json", "latest"))  # in the large files one drawn bit of each byte
         for at in range(len(content)):
-            for bit in range(8) if every and at < 1500 else [draw.randrange(8)]:
+            for bit in range(8) if every and at < 400 else [draw.randrange(8)]:
                 content[at] ^= 1 << bit
                 complaint = judged(folder, name)
                 content[at] ^= 1 << bit
@@ -192,8 +193,6 @@ def test_tampering_is_found(tmp_path: Path, what: str) -> None:
 
 def test_manifest_bounds(tmp_path: Path) -> None:
     """A manifest whose digest is right but whose lengths are impossible: a typed error, and nothing is allocated."""
-    import hashlib
-
     save(tmp_path, 1.0, 1)
     path = newest(tmp_path) / "manifest.json"
     first, rest = path.read_bytes().split(b"\n", 1)
@@ -312,3 +311,66 @@ def test_code_is_refused(tmp_path: Path) -> None:
         manager.save(step=1)
     assert isinstance(caught.value.__cause__, DtypeError)
     assert not list(tmp_path.iterdir())
+
+
+def test_made_up_checkpoints_give_typed_errors(in_memory: tuple[MemoryDisk, str]) -> None:
+    """Manifests and headers with right digests and wrong content: whoever writes them gets a CheckpointError, no more."""
+    source, name = in_memory
+    draw = random.Random(11)
+    folder = f"/run/{name}"
+    good = json.loads(bytes(source.files[f"{folder}/manifest.json"]).split(b"\n", 1)[1])
+    shard_path = f"{folder}/rank-00000.safetensors"
+    refused = 0
+    for _ in range(400):
+        disk = MemoryDisk()
+        disk.folders, disk.files = set(source.folders), {p: bytearray(c) for p, c in source.files.items()}
+        del disk.files["/run/latest"]
+        body = json.loads(json.dumps(good))
+        if draw.random() < 0.5:
+            _mutate(body, draw)
+        else:
+            raw = disk.files[shard_path]
+            size = int.from_bytes(raw[:8], "little")
+            header = json.loads(bytes(raw[8 : 8 + size]))
+            trees = json.loads(header["__metadata__"]["allgrad.checkpoint.trees"])
+            _mutate(trees, draw)
+            header["__metadata__"]["allgrad.checkpoint.trees"] = json.dumps(trees)
+            text = json.dumps(header).encode()
+            content = len(text).to_bytes(8, "little") + text + bytes(raw[8 + size :])
+            disk.files[shard_path] = bytearray(content)
+            body["files"][0].update(
+                length=len(content), header=len(text), sha256=hashlib.sha256(content).hexdigest(),
+                header_sha256=hashlib.sha256(text).hexdigest(),
+            )  # fmt: skip
+        rest = json.dumps(body).encode()
+        first = f"allgrad checkpoint, SHA-256 of the rest: {hashlib.sha256(rest).hexdigest()}\n"
+        disk.files[f"{folder}/manifest.json"] = bytearray(first.encode() + rest)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CheckpointWarning)
+            try:
+                value_in("/run", disk)
+            except CheckpointError:
+                refused += 1
+    assert refused > 200
+
+
+def _mutate(tree: Any, draw: random.Random) -> None:
+    """Replace, remove or swap something somewhere in a JSON tree."""
+    places = []
+
+    def walk(node: Any) -> None:
+        for key in list(node) if isinstance(node, dict) else range(len(node)):
+            places.append((node, key))
+            if isinstance(node[key], (dict, list)):
+                walk(node[key])
+
+    walk(tree)
+    node, key = draw.choice(places)
+    if isinstance(node, dict) and draw.random() < 0.2:
+        del node[key]
+        return
+    other, there = draw.choice(places)
+    node[key] = draw.choice(
+        [None, True, -1, 2**70, 1.5, "", "x", "../x", [], {}, [[]], {"§": "object", "v": "AAAA"}, {"§": "tensor", "key": "no"},
+         json.loads(json.dumps(other[there]))]
+    )  # fmt: skip

@@ -102,7 +102,7 @@ def _read(
     put, mine = None, ""
     try:
         put = read(stored)
-    except (OSError, CheckpointError) as error:  # the next older one is tried, by all
+    except Exception as error:  # told to all: the next older one is tried
         mine = words(error)
     found = exchange(comm, mine, "how a checkpoint was read")
     return put, next((f"{text} (seen by {host_of(comm, r)})" for r, text in enumerate(found) if text), "")
