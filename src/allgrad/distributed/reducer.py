@@ -316,12 +316,14 @@ class Reducer:
             else:
                 unused.append(self.names[i])
                 p._grad = None
-        if self._recorded:
+        if self._recorded is not None:
             having = [i for i in range(len(self.params)) if self.used[i]]
             share = self._find_share() if self.weights is not None else 1.0 / self._active
             values = [self.home[i][1] for i in having]
             made = with_graph(self.comm, share, values, [self._recorded.get(i) for i in having])
             for i, grad in zip(having, made):
+                if grad._node is not None:  # a rank that had no gradient comes to the next backward by this alone
+                    grad._node.register_prehook(lambda _: self.begin())
                 self.params[i]._grad = grad
         new = [n for n in unused if n not in self._warned]
         if new and self.comm.rank == 0:
