@@ -60,3 +60,31 @@ def heavy_ball(p: Array, g: Array, b: Array, lr: Array, kept: Array, taken: Arra
         bi = b[i] * k + g[i] * t
         b[i] = bi
         p[i] -= bi * r
+
+
+@exact
+def nesterov(p: Array, g: Array, b: Array, lr: Array, kept: Array, taken: Array, momentum: Array) -> None:
+    """``b = kept b + taken g;  p -= lr (g + momentum b)``."""
+    r, k, t, m = lr[()], kept[()], taken[()], momentum[()]
+    for i in range(p.size):
+        bi = b[i] * k + g[i] * t
+        b[i] = bi
+        p[i] -= (bi * m + g[i]) * r
+
+
+@exact
+def amsgrad(
+    p: Array, g: Array, m: Array, v: Array, largest: Array,
+    keep_m: Array, add_m: Array, keep_v: Array, add_v: Array, eps: Array, rate: Array,
+) -> None:  # fmt: skip
+    """``adam`` with the largest v so far; nan wins."""
+    a, b, c, d, e, r = keep_m[()], add_m[()], keep_v[()], add_v[()], eps[()], rate[()]
+    for i in range(p.size):
+        mi = m[i] * a + g[i] * b
+        vi = v[i] * c + g[i] * g[i] * d
+        m[i] = mi
+        v[i] = vi
+        top = largest[i]
+        top = vi if vi > top or vi != vi else top
+        largest[i] = top
+        p[i] -= mi / (np.sqrt(top) + e) * r

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from allgrad import fast
 from allgrad.ops.arithmetic import exp
 from allgrad.ops.matmul import matmul
 from allgrad.ops.op import Recorded, op
@@ -83,8 +84,18 @@ def attention(
     q = q * q.dtype.type(scale)
     ones = np.ones((k.shape[1], 1), q.dtype)
     tame = _tame(q, k, mask)
+    compiled = tame and fast.suits(q, k, v)
     for h, r, n in _blocks(heads, rows, k.shape[1], causal):
-        s = _scores(q, k, mask, r, n, h, causal)
+        s = _scores(q, k, mask, r, n, h, causal and not compiled)
+        if compiled:
+            total = np.empty((*s.shape[:2], 1), s.dtype)
+            fast.kernels("scores").weigh(s, r.start, causal, total, lse[h, r])
+            if keep is not None:
+                s *= keep[h, r, :n]
+            part = y[h, r]
+            np.matmul(s, v[h, :n], out=part)
+            part /= total
+            continue
         if not tame:
             top = s.max(2, keepdims=True) if n else np.zeros((*s.shape[:2], 1), s.dtype)
             top[top == -np.inf] = 0
@@ -116,10 +127,14 @@ def _attention(
     scaled = q * q.dtype.type(scale)
     gq = np.empty_like(q)
     gk, gv = np.zeros_like(k), np.zeros_like(v)
+    compiled = fast.suits(q, k, v, g)
     for h, r, n in _blocks(heads, rows, k.shape[1], causal):
-        p = _scores(scaled, k, mask, r, n, h, causal)
-        p -= lse[h, r]
-        np.exp(p, out=p)
+        p = _scores(scaled, k, mask, r, n, h, causal and not compiled)
+        if compiled:
+            fast.kernels("scores").shares(p, lse[h, r], r.start, causal)
+        else:
+            p -= lse[h, r]
+            np.exp(p, out=p)
         part = g[h, r]
         dp = np.matmul(part, v[h, :n].swapaxes(1, 2))
         if keep is None:
@@ -127,8 +142,11 @@ def _attention(
         else:
             dp *= keep[h, r, :n]
             gv[h, :n] += np.matmul((p * keep[h, r, :n]).swapaxes(1, 2), part)
-        dp -= level[h, r]
-        dp *= p
+        if compiled:
+            fast.kernels("scores").pull(dp, p, level[h, r])
+        else:
+            dp -= level[h, r]
+            dp *= p
         np.matmul(dp, k[h, :n], out=gq[h, r])
         gk[h, :n] += np.matmul(dp.swapaxes(1, 2), scaled[h, r])
     gq *= gq.dtype.type(scale)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from allgrad import fast
 from allgrad.ops.arithmetic import sqrt
 from allgrad.ops.conv import channel_sum
 from allgrad.ops.op import Recorded, op
@@ -20,6 +21,10 @@ Array = Any
 
 BLOCK = 1 << 16
 """Elements that go through the passes of a normalization at a time: 256 KiB of float32, so that they stay in cache."""
+
+
+WIDE = 16
+"""Elements of a plane from which the compiled loops over planes are the faster ones."""
 
 
 def spans(rows: int, width: int) -> Iterator[slice]:
@@ -69,6 +74,8 @@ def batch_norm(x: Array, weight: Array, bias: Array, *, eps: float) -> tuple[Arr
     kind = x.dtype.type
     images = _planes(x)
     n, c = images.shape[:2]
+    if fast.suits(x) and images.shape[2] >= WIDE:
+        return _batch_norm_compiled(images, weight, bias, eps, x.shape)
     width = math.prod(images.shape[1:])
     share = kind(1 / max(1, math.prod(x.shape) // max(1, c)))
     mean, squares = channel_sum.forward(x) * share, np.zeros(c, x.dtype)
@@ -94,6 +101,19 @@ def batch_norm(x: Array, weight: Array, bias: Array, *, eps: float) -> tuple[Arr
         rows = np.multiply(images[part] if near else y[part], scale[:, None], out=y[part])
         rows += shift[:, None]
     return y.reshape(x.shape), mean, var
+
+
+def _batch_norm_compiled(images: Array, weight: Any, bias: Any, eps: float, shape: Any) -> tuple[Array, Array, Array]:
+    c = images.shape[1]
+    mean, var = np.empty((2, c), np.float32)
+    kernels, y = fast.kernels("planes"), np.empty_like(images)
+    kernels.moments(images, mean, var)
+    scale = 1 / np.sqrt(var + np.float32(eps))
+    if weight is not None:
+        scale *= weight
+    shift = np.zeros(c, np.float32) if bias is None else np.ascontiguousarray(bias)
+    kernels.scaled(images, mean, scale, shift, y)
+    return y.reshape(shape), mean, var
 
 
 def _planes(x: Array) -> Array:
@@ -134,6 +154,15 @@ def _batch_norm_at_once(
     shape, x, g = x.shape, _planes(x), _planes(g)
     n, width = len(x), math.prod(x.shape[1:])
     rstd = 1 / np.sqrt(var + x.dtype.type(eps))
+    scale = rstd if weight is None else rstd * weight
+    if fast.suits(x, g) and x.shape[2] >= WIDE:
+        kernels, g, g_x = fast.kernels("planes"), np.ascontiguousarray(g), np.empty_like(x)
+        g_bias, dot = np.empty((2, x.shape[1]), np.float32)
+        kernels.dots(g, x, mean, g_bias, dot)
+        slope = (2 * share * g_var - scale * rstd * rstd * dot * share).astype(np.float32, copy=False)
+        level = (share * g_mean - scale * g_bias * share).astype(np.float32, copy=False)
+        kernels.combined(g, x, mean, scale, slope, level, g_x)
+        return g_x.reshape(shape), dot * rstd if weight is not None else None, g_bias
     g_bias = channel_sum.forward(g)
     dot = np.zeros(x.shape[1], x.dtype)
     near = _near(mean, var)
@@ -141,7 +170,6 @@ def _batch_norm_at_once(
         dot += channel_dot.forward(g[part], x[part] if near else x[part] - mean[:, None])
     if near:
         dot -= mean * g_bias
-    scale = rstd if weight is None else rstd * weight
     slope = 2 * share * g_var - scale * rstd * rstd * dot * share
     level = share * g_mean - scale * g_bias * share
     if near:

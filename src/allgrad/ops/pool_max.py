@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from allgrad import fast
 from allgrad.ops.op import Recorded, op
 
 Array = Any
@@ -165,6 +166,9 @@ def _grad_at_once(g: Array, x: Array, y: Array, *, kernel: Ints, stride: Ints, p
     if (kernel, stride, dilation) == ((2, 2), (2, 2), (1, 1)) and inside and x.dtype == np.float32 and LITTLE:
         if not covered:
             result = np.zeros(x.shape, x.dtype)
+        if fast.suits(x, y, g) and y.flags.c_contiguous and result.flags.c_contiguous:
+            fast.kernels("planes").pool_2x2_pull(x, y, np.ascontiguousarray(g), result)
+            return result.reshape(shape)
         for part in _parts(planes, math.prod(size)):
             _quarters(x[part], y[part], g[part], result[part])
         return result.reshape(shape)

@@ -117,6 +117,9 @@ def adamw(p: Array, g: Array, moments: Any, temporaries: Any, c: list[Array]) ->
 def amsgrad(p: Array, g: Array, moments: Any, temporaries: Any, c: list[Array]) -> None:
     """Adam with the largest v so far (Reddi et al. 2018, https://arxiv.org/abs/1904.09237)."""
     (m, v, largest), t = moments, temporaries[0]
+    if fast.worth(p.size):
+        fast.kernels("updates").amsgrad(p, g, m, v, largest, *c[:6])
+        return
     track(g, m, v, t, c)
     np.maximum(largest, v, out=largest)
     _descend(p, m, largest, t, c)

@@ -74,6 +74,9 @@ def heavy_ball(p: Array, g: Array, moments: Any, temporaries: Any, c: list[Array
 def nesterov(p: Array, g: Array, moments: Any, temporaries: Any, c: list[Array]) -> None:
     """``b = kept * b + taken * g;  p -= lr * (g + momentum * b)``."""
     (b,), t = moments, temporaries[0]
+    if fast.worth(p.size):
+        fast.kernels("updates").nesterov(p, g, b, *c[:4])
+        return
     _accumulate(b, g, t, c)
     np.multiply(b, c[3], t)
     np.add(t, g, t)
