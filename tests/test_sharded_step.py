@@ -52,8 +52,8 @@ def test_under_any_bucket_size(kind: str, size: int, cap: float) -> None:
     assert all(f.tobytes() == plain[0].tobytes() for f in found)
 
 
-@pytest.mark.parametrize("size", [2, 3])
-@pytest.mark.parametrize("way", ["auto", "ordered"])  # through shared memory, and by messages as between nodes
+# Through shared memory, and by messages as between nodes.
+@pytest.mark.parametrize(("size", "way"), [(2, "auto"), (4, "auto"), (3, "ordered")])
 def test_mpi_is_virtual_bit_for_bit(size: int, way: str) -> None:
     program = str(Path(__file__).parent / "mpi" / "run_sharded_step.py")
     job = mpirun(size, program, way, "sharded", timeout_s=within(60))
