@@ -36,6 +36,8 @@ class ThreadContext(threading.local):
         self.launched: Any = None
         # What to do at a normal end of this rank's program, before it leaves the others.
         self.endings: list[Any] = []
+        # Number of the node of each mean loss -> what it divided by; None while nobody asks for it.
+        self.mean_losses: dict[int, float] | None = None
 
 
 ctx = ThreadContext()

@@ -19,6 +19,7 @@ from allgrad.distributed.join_ddp import DDPJoinHook, first_active
 from allgrad.distributed.lateness import Lateness
 from allgrad.distributed.lateness import wanted as lateness_wanted
 from allgrad.distributed.lateness_report import LateReport, late_report
+from allgrad.distributed.loss_weights import Weigher
 from allgrad.distributed.outputs import begins_round
 from allgrad.distributed.reducer import Reducer
 from allgrad.distributed.sentinel import EVERY, Sentinel
@@ -48,6 +49,7 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
         static_graph: bool = False, delay_all_reduce_named_params: Any = None, param_to_hook_all_reduce: Any = None,
         mixed_precision: Any = None, device_mesh: Any = None, skip_all_reduce_unused_params: bool = False, *,
         nonfinite_limit: int | None = 10, replica_check: int | None = EVERY, shards: int | None = None,
+        exact_mean: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         if device_ids is not None and any(str(d) not in ("cpu",) for d in device_ids):
@@ -89,6 +91,7 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
                 "nonfinite_limit": nonfinite_limit,
                 "replica_check": replica_check,
                 "shards": shards,
+                "exact_mean": exact_mean,
             }
             check_same_settings(comm, settings, "DistributedDataParallel")
             self._broadcast([*module.parameters(), *module.buffers()])
@@ -102,8 +105,13 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
         }  # fmt: skip
         self.sentinel = Sentinel(self._all_params, module, replica_check)
         self.late: Lateness | None = Lateness(self) if lateness_wanted() else None
+        self._weigher = Weigher() if exact_mean else None
         self._plan(comm)
         self._slot: int | None = None  # this model's number in the step words
+        if shards is not None and exact_mean:
+            raise ArgumentError(
+                "exact_mean=True is not for shards=V: give each shard's weight to model.shard(k, weight=n)"
+            )
         if shards is not None:
             self.sharding = Sharding(self, shards)
         elif self.process_group.comm.size > 1:
@@ -116,7 +124,7 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
         """Make the reducer for the parameters that want a gradient now."""
         self._wanting = [bool(p._rg) for _, p in self._all_params]
         self.reducer = Reducer([(n, p) for n, p in self._all_params if p._rg], comm, **self._settings)
-        self.reducer.sentinel = self.sentinel
+        self.reducer.sentinel, self.reducer.weigher = self.sentinel, self._weigher
         if self.late is not None:
             self.late.attach(self.reducer)
 
@@ -179,13 +187,22 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
                 self._replan()
             self._pass_gate()
             mean_of_all = self._join is None or self._join.settings.get("divide_by_initial_world_size", True)
-            if not mean_of_all and self.reducer.weights is None:
+            if not mean_of_all and self.reducer.weights is None and self._weigher is None:
                 self.reducer.weights = Weights()
                 self.reducer.weights.add(1, self.reducer.params)
-            Join.notify_join_context(self, weighted=self.reducer.weights is not None)
+            Join.notify_join_context(self, weighted=self.reducer.weights is not None or self._weigher is not None)
             self.meet_buffers(first_active(self._join))
-            return begins_round(self.module(*inputs, **kwargs), self.reducer)
-        return self.module(*inputs, **kwargs)
+            return begins_round(self._weighed(*inputs, **kwargs), self.reducer)
+        return self._weighed(*inputs, **kwargs)
+
+    def _weighed(self, *inputs: Any, **kwargs: Any) -> Any:
+        """The module's forward; under ``exact_mean`` a backward through it takes the weight of its loss."""
+        if self._weigher is None or not ctx.grad_enabled:
+            return self.module(*inputs, **kwargs)
+        self._weigher.before_forward()
+        output = self.module(*inputs, **kwargs)
+        self._weigher.after_forward(output, self.reducer)
+        return output
 
     def meet_buffers(self, source: int = 0, asked: bool = False) -> None:
         """Buffers become those of rank ``source``, unless ``broadcast_buffers=False``.
@@ -211,6 +228,7 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
         """
         self._refuse_with_shards("skip()")
         self._pass_gate()
+        weighted = weighted or self._weigher is not None
         Join.notify_join_context(self, weighted=weighted)
         self.meet_buffers(first_active(self._join))
         if weighted:
@@ -271,6 +289,10 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
         """
         self._refuse_with_shards("sync()")
         reducer = self.reducer
+        if weight is not None and self._weigher is not None:
+            raise ArgumentError(
+                "sync(weight=) with exact_mean=True: either the loss carries its weight, or you give it"
+            )
         if weight is not None:
             reducer.weights = reducer.weights or Weights()
             reducer.weights.add(weight, reducer.params)

@@ -30,24 +30,25 @@ class _Anchored(Function):
         return g, None
 
 
-def _tensors(thing: Any) -> Iterator[Variable]:
+def tensors_in(thing: Any) -> Iterator[Variable]:
+    """The Tensors in an output of any make."""
     if isinstance(thing, Variable):
         yield thing
     elif isinstance(thing, Mapping):
         for value in thing.values():
-            yield from _tensors(value)
+            yield from tensors_in(value)
     elif isinstance(thing, (list, tuple)):
         for value in thing:
-            yield from _tensors(value)
+            yield from tensors_in(value)
     elif dataclasses.is_dataclass(thing) and not isinstance(thing, type):
         for field in dataclasses.fields(thing):
-            yield from _tensors(getattr(thing, field.name))
+            yield from tensors_in(getattr(thing, field.name))
 
 
 def begins_round(output: Any, reducer: Reducer) -> Any:
     """``output``, whose backward calls ``reducer.begin()``; a lone Tensor without a graph is given one."""
     recorded = False
-    for t in _tensors(output):
+    for t in tensors_in(output):
         if t._node is not None:
             recorded = True
             t._node.register_prehook(lambda _: reducer.begin())

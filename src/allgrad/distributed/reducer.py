@@ -34,6 +34,7 @@ from allgrad.distributed.weights import Weights, scaled
 from allgrad.errors import DistributedError, GradientError
 
 if TYPE_CHECKING:
+    from allgrad.distributed.loss_weights import Weigher
     from allgrad.distributed.step_word import Gate
 
 Array = np.ndarray[Any, Any]
@@ -93,6 +94,7 @@ class Reducer:
         self.gate: Gate | None = None  # where ranks say what they are about to do; None: all do the same
         self.slot = 0  # this model's number there
         self._active = comm.size  # how many ranks have data in this step
+        self.weigher: Weigher | None = None  # takes the weight of a step from its losses
         self.lost = False  # a hook raised here: the ranks are out of step
         self.accumulated = False  # under no_sync, since the last synchronized backward
         self._outputs: deque[int] = deque(maxlen=64)  # numbers of the nodes that forwards returned
@@ -129,6 +131,8 @@ class Reducer:
         """
         if self.active or not self.enabled or (ctx.walk is not None and not ctx.walk.accumulate):
             return
+        if self.weigher is not None:
+            self.weigher.weigh(self)
         self.active = True
         self.accumulated = False
         self.next = 0

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from allgrad.autograd.record import apply
+from allgrad.context import ctx
 from allgrad.errors import ArgumentError, DtypeError, ShapeError
 from allgrad.nn.functional.activations import log_softmax
 from allgrad.nn.functional.arguments import floating, is_floating, reduction_of, same_type, shaped, tensor, type_name
+from allgrad.nn.functional.losses import mean_of
 from allgrad.ops import loss as ops
 from allgrad.ops.shape import permute
 
@@ -92,6 +94,9 @@ def cross_entropy(
     meta = {"ignore_index": ignore_index, "smoothing": label_smoothing, "reduction": reduction}
     # Weights get no gradient here, as in PyTorch for class indices.
     loss = apply(ops.cross_entropy, (_rows(rows), labels, None if weight is None else weight._a), meta)
+    if ctx.mean_losses is not None and reduction == "mean":
+        valid = labels[labels != ignore_index]
+        mean_of(loss, valid.size if weight is None else weight._a[valid].sum(dtype=np.float64))
     return shaped(loss, target._a.shape) if reduction == "none" else loss
 
 
@@ -112,7 +117,7 @@ def _cross_entropy_of_probabilities(
     if reduction == "none":
         return loss
     count = max(1, x._a.size // max(1, classes)) if x._a.size else 0
-    return loss.sum() / count if reduction == "mean" else loss.sum()
+    return mean_of(loss.sum() / count, count) if reduction == "mean" else loss.sum()
 
 
 def nll_loss(
@@ -147,4 +152,4 @@ def nll_loss(
         return loss.sum()
     count = float(share.sum(dtype=np.float64))
     # The mean over nothing is nan; its gradient is zero, as in PyTorch.
-    return loss.sum() / count if count else loss.sum() + math.nan
+    return mean_of(loss.sum() / count if count else loss.sum() + math.nan, count)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from allgrad.autograd.record import Variable, apply, wrap
+from allgrad.context import ctx
 from allgrad.errors import ArgumentError, DtypeError, ShapeError
 from allgrad.functions.promote import promoted
 from allgrad.nn.functional.arguments import floating, reduction_of, tensor, type_name
@@ -22,7 +23,14 @@ def reduce_loss(loss: Any, reduction: str) -> Any:
     """The mean (nan over nothing), the sum, or the loss itself."""
     if reduction == "none":
         return loss
-    return loss.mean() if reduction == "mean" else loss.sum()
+    return mean_of(loss.mean(), loss._a.size) if reduction == "mean" else loss.sum()
+
+
+def mean_of(loss: Any, count: Any) -> Any:
+    """``loss``, which is a sum divided by ``count``: noted where somebody weighs losses by it."""
+    if ctx.mean_losses is not None and loss._node is not None:
+        ctx.mean_losses[loss._node.seq] = float(count)
+    return loss
 
 
 def pair(name: str, input: Any, target: Any) -> tuple[Any, Any]:
@@ -46,14 +54,17 @@ def weighted(loss: Any, weight: Any, reduction: str) -> Any:
     loss = loss * weight
     if reduction == "none":
         return loss
-    return loss.sum() / weight.sum() if reduction == "mean" else loss.sum()
+    return mean_of(loss.sum() / weight.sum(), weight._a.sum()) if reduction == "mean" else loss.sum()
 
 
 def _compared(op: Any, x: Any, y: Any, weight: Any, reduction: str, **settings: Any) -> Any:
     """A fused comparison op, weighted or not."""
     if weight is not None:
         return weighted(apply(op, (x, y), {"reduction": "none", **settings}), weight, reduction)
-    return apply(op, (x, y), {"reduction": reduction, **settings})
+    loss = apply(op, (x, y), {"reduction": reduction, **settings})
+    if ctx.mean_losses is not None and reduction == "mean":
+        mean_of(loss, np.broadcast(x._a, y._a).size)
+    return loss
 
 
 def mse_loss(
