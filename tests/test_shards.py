@@ -20,7 +20,14 @@ from allgrad import nn
 from allgrad.comm import run_virtual
 from allgrad.distributed import ShardBatchSampler
 from allgrad.distributed.shards_tree import add_shard, cover, meet, run_of
-from allgrad.errors import ArgumentError, DistributedError, GradientError, RankFailedError, UnsupportedError
+from allgrad.errors import (
+    ArgumentError,
+    DistributedError,
+    GradientError,
+    RankFailedError,
+    ReplicaError,
+    UnsupportedError,
+)
 from allgrad.nn import functional as F
 from allgrad.nn.parallel import DistributedDataParallel
 from allgrad.random import get_rng_state, manual_seed
@@ -48,7 +55,7 @@ def test_bucket_size_does_not_change_a_bit() -> None:
     assert len(set(found)) == 1
 
 
-@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("size", [2, 3, 4])
 def test_mpi_is_virtual_bit_for_bit(size: int) -> None:
     job = mpirun(size, str(Path(__file__).parent / "mpi" / "run_shards.py"), timeout_s=within(60))
     assert job.code == 0, job.out + job.err
@@ -367,3 +374,51 @@ def test_ranks_that_have_been_loaded_differently_find_out() -> None:
 
     for text in run_virtual(program, 3):
         assert "disagree about step: 0 on ranks 0, 1, 1 on rank 2" in text
+
+
+@given(st.integers(1, 9), st.data())
+@settings(max_examples=10, deadline=None, derandomize=True)
+def test_drawn_shards_ranks_and_buckets(shards: int, drawn: Any) -> None:
+    width, depth = drawn.draw(st.integers(1, 40)), drawn.draw(st.integers(1, 3))
+    rows, labels = data(4 * shards)
+
+    def program(cap: float) -> Array:
+        dist.init_process_group()
+        manual_seed(3)
+        layers = [nn.Sequential(nn.Linear(6, width), nn.Dropout(0.2), nn.Linear(width, 6)) for _ in range(depth)]
+        model = nn.Sequential(*layers, nn.Linear(6, 3))
+        wrapped = DistributedDataParallel(model, bucket_cap_mb=cap, shards=shards)
+        for _ in range(2):
+            model.zero_grad()
+            for k in wrapped.sharding.run:
+                with wrapped.shard(k):
+                    F.cross_entropy(wrapped(rows[4 * k : 4 * k + 4]), labels[4 * k : 4 * k + 4]).backward()
+            with torch.no_grad():
+                for p in model.parameters():
+                    p.sub_(p.grad * 0.1)
+        return values(model)
+
+    (expected,) = run_virtual(program, 1, 25.0)
+    size, cap = drawn.draw(st.integers(1, min(shards, 4))), drawn.draw(st.floats(1e-5, 1e-2))
+    assert all(found.tobytes() == expected.tobytes() for found in run_virtual(program, size, cap))
+
+
+def test_replicas_are_compared_and_a_damaged_one_is_found() -> None:
+    def program() -> str:
+        model, wrapped = linear(replica_check=1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        for _ in range(3):
+            optimizer.zero_grad()
+            one_step(wrapped)
+            optimizer.step()
+        if dist.get_rank() == 1:
+            with torch.no_grad():
+                model[1].weight[0, 0] += 1e-6
+        try:
+            one_step(wrapped)
+        except ReplicaError as error:
+            return str(error)
+        return "no error"
+
+    for text in run_virtual(program, 3):
+        assert "'1.weight' differs on rank 1" in text
