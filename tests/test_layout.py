@@ -43,7 +43,7 @@ FLOORS = (
     ),
     # nn.parallel is where PyTorch users look for what lives in distributed: a door, which nn itself does not open.
     ("distributed", "checkpoint", "serialization", "nn.parallel", "multiprocessing"),
-    ("cli", "as_torch", "__init__", "__main__"),
+    ("cli", "parity", "as_torch", "__init__", "__main__"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 MPI_ROOM = Path("comm/mpi.py")

@@ -16,6 +16,7 @@ from allgrad.errors import AllgradError
 COMMANDS = {
     "run": "allgrad.cli.run",
     "info": "allgrad.cli.info",
+    "parity": "allgrad.cli.parity",
     "doctor": "allgrad.cli.doctor",
 }
 

@@ -109,11 +109,6 @@ class Lateness:
                 if bucket.work is not None:
                     bucket.work = _Timed(bucket.work, self, number)  # type: ignore[assignment]
 
-        def timed_word(*args: Any) -> None:
-            since = time.perf_counter()
-            settle(*args)
-            self.waiting_s += time.perf_counter() - since
-
         def timed_finish(*args: Any, **kwargs: Any) -> None:
             finish(*args, **kwargs)
             now = time.perf_counter()
@@ -125,7 +120,13 @@ class Lateness:
             self._ended = now
 
         named: Any = reducer
-        settle = getattr(reducer, "_settle_word", None)  # where ranks wait for what the others are about to do
+        settle: Any = getattr(reducer, "_settle_word", None)  # where ranks wait for what the others are about to do
+
+        def timed_word(*args: Any) -> None:
+            since = time.perf_counter()
+            settle(*args)
+            self.waiting_s += time.perf_counter() - since
+
         if settle is not None:
             named._settle_word = timed_word
         named.begin, named._on_gradient, named._launch, named._finish = (

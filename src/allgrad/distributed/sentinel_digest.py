@@ -28,11 +28,11 @@ def digest(a: Array) -> int:
     """
     raw = np.ascontiguousarray(a).reshape(-1).view(np.uint8)
     if raw.size <= SMALL:
-        return zlib.crc32(raw)
+        return zlib.crc32(raw.data)
     rows = raw.size // (8 * COLUMNS)
     whole = rows * 8 * COLUMNS
     sums = raw[:whole].view(np.uint64).reshape(rows, COLUMNS).sum(axis=0)
-    return zlib.crc32(raw[whole:], zlib.crc32(sums))
+    return zlib.crc32(raw[whole:].data, zlib.crc32(sums.data))
 
 
 def parameters(named: Sequence[tuple[str, Any]]) -> Entries:
@@ -86,4 +86,4 @@ def _parts(path: str, value: Any, numbers: bool) -> Iterator[tuple[str, int]]:
 def total(entries: Entries) -> bytes:
     """8 bytes for all entries and their names."""
     words = np.array([d for name, value in entries.items() for d in (zlib.crc32(name.encode()), value)], np.uint64)
-    return zlib.crc32(words).to_bytes(4, "little") + zlib.crc32(words, 1).to_bytes(4, "little")
+    return zlib.crc32(words.data).to_bytes(4, "little") + zlib.crc32(words.data, 1).to_bytes(4, "little")
