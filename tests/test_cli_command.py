@@ -203,6 +203,8 @@ def test_inside_batch_jobs(fake_mpi, script, capsys, monkeypatch, tmp_path) -> N
         (["--env", "A B=3"], "expected NAME"),
         (["--virtual", "2", "-n", "2"], "--nproc-per-node has no meaning with --virtual"),
         (["--log-dir", "x", "--tag-output"], "not allowed with"),
+        (["--elastic"], "--max-restarts K starts the job again"),
+        (["--max-restarts", "x"], "whole number from 1 on, got 'x'"),
     ],
 )
 def test_wrong_options_are_one_line(fake_mpi, script, capsys, words: list[str], message: str) -> None:

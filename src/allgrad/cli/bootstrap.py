@@ -24,13 +24,14 @@ from allgrad.cli.job import DIRECTORY_VARIABLE, Job
 from allgrad.cli.program import Program, exit_code, format_failure
 from allgrad.comm.failure import before_end
 from allgrad.comm.launchenv import Launch, detect
-from allgrad.errors import LaunchError
+from allgrad.errors import LaunchError, RankFailedError
 
 PROMISED_SIZE = "ALLGRAD_PROMISED_SIZE"  # the number of ranks that the launcher asked MPI for
 LOG_DIR = "ALLGRAD_LOG_DIR"
 TAG_OUTPUT = "ALLGRAD_TAG_OUTPUT"
 
 LEAVE_PATIENCE_S = 1.0  # how long a rank that leaves by sys.exit(code) waits for the others to leave too
+DEFER_S = 0.5
 DRAIN_S = 0.2  # MPICH ends the job without passing on what was written just before
 PR_SET_PDEATHSIG = 1
 
@@ -47,6 +48,14 @@ def main(words: list[str]) -> None:
         if failure.exc_value is not None and not isinstance(failure.exc_value, SystemExit):
             end_job(launch, job, 1, format_failure(failure.exc_value))
 
+    def unraisable(failure: sys.UnraisableHookArgs) -> None:
+        # Python itself only prints what a function of atexit raises, and leaves with exit code 0.
+        at_exit = (failure.err_msg or "").startswith("Exception ignored in atexit callback")
+        if at_exit and failure.exc_value is not None:
+            end_job(launch, job, 1, format_failure(failure.exc_value))
+        sys.__unraisablehook__(failure)
+
+    sys.unraisablehook = unraisable
     # The main thread would go on, or wait for ever for what the other thread should have given it.
     threading.excepthook = thread_failed
     try:
@@ -74,6 +83,8 @@ def main(words: list[str]) -> None:
     except KeyboardInterrupt as interrupt:
         end_job(launch, job, 128 + signal.SIGINT, format_failure(interrupt))
     except BaseException as error:
+        if isinstance(error, RankFailedError):
+            time.sleep(DEFER_S)  # the rank that failed first shall speak
         end_job(launch, job, 1, format_failure(error))
 
 

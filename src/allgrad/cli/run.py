@@ -25,7 +25,7 @@ from allgrad.cli.restart import Outcome, restart_variables, run_with_restarts
 from allgrad.cli.signals import Signals
 from allgrad.cli.supervise import supervise
 from allgrad.comm.launchenv import detect
-from allgrad.errors import ArgumentError, LaunchError
+from allgrad.errors import ArgumentError, LaunchError, UnsupportedError
 
 SUMMARY = "start a training program on several ranks"
 
@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ranks.add_argument(
         "--max-restarts", type=whole_number, default=0, metavar="K", help="start again after a failure, at most K times"
     )
+    ranks.add_argument("--elastic", action="store_true", help="not available: refused with the reason")
     parser.add_argument("--as-torch", action="store_true", help="run an unmodified PyTorch program: torch is allgrad")
     output = parser.add_argument_group("output").add_mutually_exclusive_group()
     output.add_argument("--log-dir", metavar="DIR", help="write the output of rank R to DIR/rank-R.log instead")
@@ -85,6 +86,11 @@ def positive_float(text: str) -> float:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Start the job and return its exit code."""
+    if arguments.elastic:
+        raise UnsupportedError(
+            "--elastic: survivors cannot go on without a lost rank, because the groups, shared windows and boards of a world"
+            " are made for all its ranks and cannot be shrunk; --max-restarts K starts the job again from its last checkpoint"
+        )
     if arguments.as_torch:
         os.environ[AS_TORCH] = "1"
         arguments.env = [*arguments.env, f"{AS_TORCH}=1"]
