@@ -14,7 +14,6 @@ import numpy as np
 
 from allgrad.checkpoint.sections import Stored
 from allgrad.distributed.ddp import DistributedDataParallel
-from allgrad.distributed.optim import ZeroRedundancyOptimizer
 from allgrad.errors import ArgumentError
 from allgrad.random import Generator, default_generator, stream
 from allgrad.utils.data import DataLoader
@@ -41,9 +40,7 @@ def save_state(thing: Any) -> Any:
     """What has to be saved of one tracked object on this rank."""
     if isinstance(thing, Generator):
         return {"state": thing.get_state()}
-    if isinstance(thing, ZeroRedundancyOptimizer):
-        return thing.local_state_dict()
-    return thing.state_dict()
+    return thing.local_state_dict() if _in_shares(thing) else thing.state_dict()
 
 
 def load_state(thing: Any, stored: Stored, name: str, rank: int, size: int) -> Callable[[], Any]:
@@ -53,7 +50,7 @@ def load_state(thing: Any, stored: Stored, name: str, rank: int, size: int) -> C
     rank 0 is used, for loaders with other seeds for the workers of the other ranks.
     """
     world = stored.manifest.world_size
-    if isinstance(thing, ZeroRedundancyOptimizer):
+    if _in_shares(thing):
         whole: Any
         if size == world:
             whole = stored.value(name, rank)
@@ -81,7 +78,12 @@ def _carried_over(thing: Any) -> bool:
     """Whether the states of different ranks become one without loss."""
     if isinstance(thing, DistributedDataParallel):
         return thing.broadcast_buffers  # rank 0's buffers are those that count
-    return isinstance(thing, (ZeroRedundancyOptimizer, DataLoader))
+    return isinstance(thing, DataLoader) or _in_shares(thing)
+
+
+def _in_shares(thing: Any) -> bool:
+    """Whether ``local_state_dict()`` gives this rank's part of the ``state`` of an optimizer, and the union loads."""
+    return callable(getattr(thing, "local_state_dict", None))
 
 
 def random_state() -> dict[str, Any]:
