@@ -63,6 +63,7 @@ class MpiCommunicator(Communicator):
         """Wait for all of ``requests``, which move ``nbytes``."""
 
         def ready() -> bool:
+            self._queue.raise_failed()
             while requests and requests[-1].Test():
                 requests.pop()
             return not requests

@@ -102,6 +102,7 @@ class Queue:
         self.pending: deque[QueuedWork] = deque()
         self.watch = watch
         self.moves = 0  # how often some work has come further
+        self.failed: QueuedWork | None = None  # its error has not been raised yet
 
     def add(self, steps: Steps, result: Array, label: Callable[[], str]) -> QueuedWork:
         """Put work at the end, and push."""
@@ -126,10 +127,17 @@ class Queue:
             except Exception as error:
                 head.error = error
                 head.done = True
+                self.failed = head
             self.moves += 1
             if pending and pending[0] is head:
                 pending.popleft()
             self.watch.moved()
+
+    def raise_failed(self) -> None:
+        """Raise what earlier work has failed with: the ranks are out of step, so what comes after it may never be."""
+        if self.failed is not None:
+            failed, self.failed = self.failed, None
+            failed.test()
 
 
 class QueuedWork(Work):
@@ -164,9 +172,13 @@ class QueuedWork(Work):
 
     def _advance(self) -> bool:
         self._queue.push()
+        if not self.done:
+            self._queue.raise_failed()
         return self.done
 
     def _check(self) -> bool:
         if self.error is not None:
+            if self._queue.failed is self:
+                self._queue.failed = None
             raise self.error
         return self.done
