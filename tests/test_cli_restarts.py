@@ -95,7 +95,9 @@ def test_the_last_code_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         assert attempts(3, 4, 0, most=5, signals=signals) == (0, [0, 1, 2])
         assert attempts(3, 4, 5, most=2, signals=signals) == (5, [0, 1, 2])
         assert attempts(3, most=0, signals=signals) == (3, [0])
-        assert run_with_restarts(lambda _: Outcome(75, signal.SIGUSR2), 9, signals) == 75
+        asked: list[int] = []
+        assert run_with_restarts(lambda n: (asked.append(n), Outcome(75, signal.SIGUSR2))[1], 2, signals) == 75
+        assert asked == [0]
     assert pause_s(1) < pause_s(2) < pause_s(20) == 60.0
 
 
