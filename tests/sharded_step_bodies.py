@@ -113,7 +113,7 @@ CASES: dict[str, dict[str, Any]] = {
     "all parameters used": {"kind": "AdamW", "cap": 1e-4, "all_used": True},
     "accumulation": {"kind": "RMSprop", "cap": 4e-4, "accumulate": True},
     "weights": {"kind": "AdamW", "cap": 4e-4, "weighted": True},
-    "bfloat16": {"kind": "SGD", "cap": 4e-4, "dtype": torch.bfloat16},
+    "float16": {"kind": "SGD", "cap": 4e-4, "dtype": torch.float16},
     "buckets too large for one message": {"kind": "AdamW", "width": 9000, "cap": 0.3},
     "NAdam": {"kind": "NAdam"},
     "Adagrad": {"kind": "Adagrad"},
