@@ -54,7 +54,7 @@ def judged(found: Times, stored: Any) -> Rows:
     old = (stored or {}).get("seconds", {}).get("torch")
     if theirs is None and old is not None:
         row["seconds"]["torch"], row["stored"] = old, True
-    for name in modes():
+    for name in found.keys() & modes().keys():
         if theirs is not None:
             row[name] = ratio(found[name], theirs)
         elif old is not None:

@@ -16,7 +16,7 @@ import allgrad
 from op_harness import load_table
 
 BENCHMARKS = str(Path(__file__).resolve().parents[1] / "benchmarks")
-NAMES = ("paired", "workloads", "operations", "machine", "report", "quick")
+NAMES = ("paired", "workloads", "operations", "machine", "report", "quick", "run")
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +143,15 @@ def test_the_report_shows_ratios_goals_and_what_is_only_stored(bench: Any, tmp_p
     assert "| b |  | 2.00 (2.00 to 2.00) |  | 20 |  | 10 | stored |" in text
     assert text.index("op 3, large") < text.index("op 2, large") < text.index("op 1, large")
     assert "commit abc" in text
+
+
+def test_without_pytorch_its_stored_times_are_used_and_marked(bench: Any) -> None:
+    stored = {"seconds": {"numpy": 9.0, "torch": 0.5}}
+    row = bench.run.judged({"numpy": [1.0, 2.0, 3.0]}, stored)
+    assert row["stored"] and row["seconds"] == {"numpy": 2.0, "torch": 0.5} and row["numpy"] == (2.0, 4.0, 6.0)
+    beside = bench.run.judged({"numpy": [1.0, 2.0], "torch": [2.0, 2.0]}, stored)
+    assert "stored" not in beside and beside["numpy"] == (0.5, 0.75, 1.0)
+    assert "numpy" not in bench.run.judged({"numpy": [1.0]}, None)
 
 
 def test_memory_and_import_are_measured_in_processes(bench: Any) -> None:

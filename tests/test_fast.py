@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -192,6 +194,22 @@ def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
     where = os.environ | {"PYTHONPATH": os.path.dirname(os.path.dirname(allgrad.__file__))} | environment
     where = {k: v for k, v in where.items() if v or k != "ALLGRAD_FAST"}
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, env=where)
+
+
+@compiled
+def test_a_kept_kernel_is_compiled_again_when_a_function_in_it_changes(tmp_path: Any) -> None:
+    """``numbers.logistic`` is part of a kernel of another file; the changed one has the same length and date."""
+    shutil.copytree(Path(allgrad.__file__).parent, tmp_path / "allgrad", ignore=shutil.ignore_patterns("__pycache__"))
+    program = "import allgrad as t; print(float(t.nn.functional.silu(t.full((5000,), 80.0))[7]))"
+    where = {"PYTHONPATH": str(tmp_path), "ALLGRAD_FAST": "1"}
+    first = run(program, **where)
+    assert first.stdout == "80.0\n", first.stderr
+    file = tmp_path / "allgrad" / "fast" / "numbers.py"
+    date, text = file.stat().st_mtime, file.read_text()
+    assert "return ONE / (ONE + exp(-x))" in text
+    file.write_text(text.replace("return ONE / (ONE + exp(-x))", "return TWO / (ONE + exp(-x))"))
+    os.utime(file, (date, date))
+    assert run(program, **where).stdout == "160.0\n"
 
 
 SMALL = "import sys, allgrad as t; x = t.ones(4, 4, requires_grad=True); t.nn.functional.gelu(x).sum().backward()"

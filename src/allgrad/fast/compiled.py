@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -10,6 +12,11 @@ import numba
 # Terms of a sum may change places, so that several run at once; nothing else: no reciprocals in place of divisions, and
 # nan and infinity stay what they are.  Kernels without sums are compiled exactly, and equal their twins bit for bit.
 SUMS = {"reassoc", "contract", "nsz"}
+
+
+# numba takes a kept kernel for fresh as long as the file that defines it is unchanged.  Kernels contain functions of other
+# files, and wheels give all files one date, so the contents of this folder decide.
+DIGEST = hashlib.sha256(b"".join(f.read_bytes() for f in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
 
 
 def exact(kernel: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,7 +33,9 @@ def _compile(kernel: Callable[..., Any], fastmath: Any) -> Callable[..., Any]:
     # The Python error model tests every division for zero, which keeps loops from being vectorized.
     settings: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
     try:
-        return numba.njit(cache=True, **settings)(kernel)
+        made = numba.njit(cache=True, **settings)(kernel)
     except RuntimeError:
         # No place to write to, neither beside this file nor in the user's cache: compiled again in each process.
         return numba.njit(**settings)(kernel)
+    made._cache._cache_file._source_stamp = DIGEST
+    return made
