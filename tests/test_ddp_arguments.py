@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 import allgrad.distributed as dist
 from allgrad.comm import run_virtual
 from allgrad.distributed.algorithms.ddp_comm_hooks import default_hooks, powerSGD_hook
-from allgrad.errors import RankFailedError
+from allgrad.errors import CollectiveTimeoutError, RankFailedError
 from allgrad.nn.parallel import DistributedDataParallel
 from ddp_bodies import batches, mlp
 from mpirun import mpirun, within
@@ -61,3 +63,36 @@ def test_a_hook_that_raises_over_mpi() -> None:
     assert job.code == 0, job.out + job.err
     assert job.out.count("RankFailedError") == 2 and job.out.count("ValueError: the hook broke") == 1, job.out
     assert job.seconds < within(8)
+
+
+def barriers(missing: list[int], wait_all: bool, timeout: float) -> str:
+    """All pass one barrier; the ``missing`` do not come to the second."""
+    dist.init_process_group()
+    dist.monitored_barrier(timeout=60)
+    if dist.get_rank() in missing:
+        time.sleep(2 * timeout)
+        return "missing"
+    try:
+        dist.monitored_barrier(timeout=datetime.timedelta(seconds=timeout), wait_all_ranks=wait_all)
+    except CollectiveTimeoutError as error:
+        return str(error)
+    return "no error"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_a_monitored_barrier_passes(size: int) -> None:
+    assert run_virtual(barriers, size, [], False, 5.0) == ["no error"] * size
+
+
+@pytest.mark.parametrize("wait_all", [False, True])
+def test_a_monitored_barrier_names_who_is_missing(wait_all: bool) -> None:
+    found = run_virtual(barriers, 4, [1, 3], wait_all, 0.05)
+    assert found[0] == f"[Rank 0]: {'Ranks 1, 3' if wait_all else 'Rank 1'} failed to pass monitoredBarrier in 50 ms"
+    assert "rank 0 did not answer in 0.05 s" in found[2]
+
+
+def test_a_monitored_barrier_over_mpi() -> None:
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\nfrom test_ddp_arguments import barriers\n"
+    job = mpirun(3, "-c", code + "print(barriers([1], True, 1.0), flush=True)", timeout_s=within(30))
+    assert "[Rank 0]: Rank 1 failed to pass monitoredBarrier in 1000 ms" in job.out, job.out + job.err
+    assert "rank 0 did not answer" in job.out

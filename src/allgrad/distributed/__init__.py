@@ -12,7 +12,6 @@ from allgrad.distributed.collectives import (
     barrier,
     broadcast,
     gather,
-    monitored_barrier,
     reduce,
     reduce_scatter,
     reduce_scatter_tensor,
@@ -64,6 +63,7 @@ from allgrad.distributed.group import (
 )
 from allgrad.distributed.hooks import GradBucket
 from allgrad.distributed.lateness_report import LateReport, late_report
+from allgrad.distributed.monitored import monitored_barrier
 from allgrad.distributed.objects import (
     all_gather_object,
     broadcast_object_list,

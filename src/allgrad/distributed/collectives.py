@@ -325,8 +325,3 @@ def barrier(group: Any = None, async_op: bool = False, device_ids: Any = None) -
     """Return when every rank has called it."""
     entered(group, "barrier").comm.barrier()
     return done(async_op)
-
-
-def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bool = False) -> None:
-    """A barrier; ranks that do not arrive are named by the watchdog."""
-    entered(group, "monitored_barrier").comm.barrier("monitored_barrier")
