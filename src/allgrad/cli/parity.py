@@ -15,9 +15,13 @@ import io
 import os
 import random
 import sys
+from typing import TYPE_CHECKING
 
 from allgrad.cli.program import AS_TORCH, Program
 from allgrad.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from allgrad.parity.record import Recorder
 
 SUMMARY = "compare a training program at 1 and at N ranks, and say where and why they differ"
 
@@ -61,14 +65,12 @@ def execute(arguments: argparse.Namespace) -> int:
     return verdict.code
 
 
-def _run(program: Program, recorder: object, size: int) -> str:
+def _run(program: Program, recorder: Recorder, size: int) -> str:
     """Run the program under the recorder, its output kept back; what went wrong, "" if nothing."""
     import numpy as np
 
     from allgrad.cli.virtual import run_program
-    from allgrad.parity.record import Recorder
 
-    assert isinstance(recorder, Recorder)
     random.seed(0)
     np.random.seed(0)
     said = io.StringIO()
