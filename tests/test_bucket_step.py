@@ -271,3 +271,24 @@ def test_a_loss_scaler_is_refused() -> None:
             scaler.step(optimizer)
     finally:
         dist.destroy_process_group()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_uneven_plain_loop() -> None:
+    """Ranks that have left their loop stand in, and step too."""
+
+    def program(how: str) -> Any:
+        dist.init_process_group()
+        rank, size = dist.get_rank(), dist.get_world_size()
+        model, wrapped = wrapped_model(4e-4, nonfinite_limit=None)
+        optimizer = make(how, "AdamW", model, wrapped)
+        for inputs, targets in batches((6,), 3)[: [1, 3][rank]]:
+            optimizer.zero_grad()
+            F.cross_entropy(wrapped(inputs[rank::size].float(), True), targets[rank::size]).backward()
+            if how == "plain":
+                optimizer.step()
+        dist.barrier()
+        return np.concatenate([p.detach().numpy().reshape(-1) for p in model.parameters()])
+
+    plain, found = (run_virtual(program, 2, how) for how in ("plain", "in backward"))
+    assert all(f.tobytes() == plain[0].tobytes() for f in found)

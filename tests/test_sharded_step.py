@@ -19,7 +19,7 @@ import allgrad.distributed as dist
 from allgrad import nn, optim
 from allgrad.comm import run_virtual
 from allgrad.distributed.optim import ShardedOptimizer
-from allgrad.errors import ArgumentError, DistributedError, GradientError, UnsupportedError
+from allgrad.errors import ArgumentError, DistributedError, GradientError, MismatchError, UnsupportedError
 from allgrad.nn import functional as F
 from allgrad.nn.parallel import DistributedDataParallel
 from allgrad.nn.utils import clip_grad_norm_
@@ -255,3 +255,22 @@ def test_one_group_of_all_trained_parameters_is_the_default() -> None:
         assert len(groups(model)) == 2
     finally:
         dist.destroy_process_group()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_uneven_plain_loop_is_an_error_that_comes_at_once() -> None:
+    """A rank that has left its loop does not step its elements: only join() can do that."""
+
+    def program() -> None:
+        dist.init_process_group()
+        rank, size = dist.get_rank(), dist.get_world_size()
+        model, wrapped = wrapped_model(4e-4)
+        optimizer = make("sharded", "AdamW", model, wrapped)
+        for inputs, targets in batches((6,), 3)[: [1, 3][rank]]:
+            optimizer.zero_grad()
+            F.cross_entropy(wrapped(inputs[rank::size].float(), True), targets[rank::size]).backward()
+            optimizer.step()
+        dist.barrier()
+
+    with pytest.raises(MismatchError, match="parameters of bucket 0"):
+        run_virtual(program, 2)

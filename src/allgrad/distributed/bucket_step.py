@@ -7,7 +7,6 @@ decided over all gradients, at the end of backward, comes too late and is refuse
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 
 from allgrad.distributed.taking import Taken, Taker, check_can_take, check_same_parameters, taken
@@ -45,7 +44,9 @@ class BucketStep(Taker):
         for g, group in enumerate(self.optimizer.param_groups):
             params = [p for p in group["params"] if id(p) in mine]
             if params:
-                part = copy.copy(self.optimizer)
+                part = object.__new__(type(self.optimizer))  # no copy: those are optimizers in their own right
+                part.__dict__.update(self.optimizer.__dict__)
+                part._forget()
                 part.param_groups = [{**group, "params": params}]
                 found.append((g, part))
         return found

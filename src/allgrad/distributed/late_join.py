@@ -15,6 +15,7 @@ import numpy as np
 from allgrad.autograd.record import Variable, wrap
 from allgrad.comm import Communicator
 from allgrad.distributed.objects import decode, encode
+from allgrad.distributed.taking import Taken
 from allgrad.errors import AllgradError, DistributedError
 from allgrad.optim.registry import followers_of, optimizers_of
 
@@ -91,7 +92,12 @@ def _tensors(model: DistributedDataParallel) -> list[Variable]:
 
 
 def _told(models: Sequence[DistributedDataParallel]) -> list[Any]:
-    return [[_tensors(m), [None if p._grad is None else p._grad._a for p in m.module.parameters()]] for m in models]
+    return [[_tensors(m), [_gradient(p) for p in m.module.parameters()]] for m in models]
+
+
+def _gradient(p: Any) -> Any:
+    """The gradient as an array; None where there is none, or an optimizer has used it up."""
+    return None if p._grad is None or isinstance(p._grad, Taken) else p._grad._a
 
 
 def _take(model: DistributedDataParallel, tensors: list[Any], grads: list[Any]) -> None:
