@@ -1,0 +1,1 @@
+"""Torture of checkpoints, launcher and signals: ``make torture``, or ``PYTHONPATH=src:tests python -m torture --help``."""
