@@ -55,7 +55,7 @@ check: $(DEV)/installed
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
-	$(THREADS) $(MPI_ENV) $(DEV)/bin/python -m pytest -q --doctest-modules src/allgrad
+	$(THREADS) $(MPI_ENV) $(DEV)/bin/python -m pytest -q --doctest-modules --ignore-glob='*/allgrad/fast/[!_]*' src/allgrad
 
 # Another Python, one with PyTorch and numba in it: make bench BENCH_PYTHON=~/venv/bin/python
 BENCH_PYTHON ?= $(DEV)/bin/python

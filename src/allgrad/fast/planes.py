@@ -25,7 +25,7 @@ def moments(x: Array, mean: Array, var: Array) -> None:
             plane, part = x[i, k], ZERO
             for j in range(width):
                 part += plane[j]
-            total += part
+            total += float(part)
         middle = np.float32(total / (n * width))
         total = 0.0
         for i in range(n):
@@ -33,7 +33,7 @@ def moments(x: Array, mean: Array, var: Array) -> None:
             for j in range(width):
                 d = plane[j] - middle
                 part += d * d
-            total += part
+            total += float(part)
         mean[k], var[k] = middle, total / (n * width)
 
 
@@ -61,8 +61,8 @@ def dots(g: Array, x: Array, mean: Array, total: Array, dot: Array) -> None:
             for j in range(width):
                 a += given[j]
                 b += given[j] * (plane[j] - m)
-            whole += a
-            along += b
+            whole += float(a)
+            along += float(b)
         total[k], dot[k] = whole, along
 
 

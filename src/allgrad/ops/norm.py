@@ -156,13 +156,13 @@ def _batch_norm_at_once(
     rstd = 1 / np.sqrt(var + x.dtype.type(eps))
     scale = rstd if weight is None else rstd * weight
     if fast.suits(x, g) and x.shape[2] >= WIDE:
-        kernels, g, g_x = fast.kernels("planes"), np.ascontiguousarray(g), np.empty_like(x)
+        kernels, g, compiled = fast.kernels("planes"), np.ascontiguousarray(g), np.empty_like(x)
         g_bias, dot = np.empty((2, x.shape[1]), np.float32)
         kernels.dots(g, x, mean, g_bias, dot)
         slope = (2 * share * g_var - scale * rstd * rstd * dot * share).astype(np.float32, copy=False)
         level = (share * g_mean - scale * g_bias * share).astype(np.float32, copy=False)
-        kernels.combined(g, x, mean, scale, slope, level, g_x)
-        return g_x.reshape(shape), dot * rstd if weight is not None else None, g_bias
+        kernels.combined(g, x, mean, scale, slope, level, compiled)
+        return compiled.reshape(shape), dot * rstd if weight is not None else None, g_bias
     g_bias = channel_sum.forward(g)
     dot = np.zeros(x.shape[1], x.dtype)
     near = _near(mean, var)
