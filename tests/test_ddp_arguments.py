@@ -7,9 +7,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import allgrad as torch
 import allgrad.distributed as dist
+from allgrad import nn
 from allgrad.comm import run_virtual
 from allgrad.distributed.algorithms.ddp_comm_hooks import default_hooks, powerSGD_hook
 from allgrad.errors import CollectiveTimeoutError, RankFailedError
@@ -96,3 +99,58 @@ def test_a_monitored_barrier_over_mpi() -> None:
     job = mpirun(3, "-c", code + "print(barriers([1], True, 1.0), flush=True)", timeout_s=within(30))
     assert "[Rank 0]: Rank 1 failed to pass monitoredBarrier in 1000 ms" in job.out, job.out + job.err
     assert "rank 0 did not answer" in job.out
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_loss_scaler_sees_an_overflow_of_another_rank_once(size: int) -> None:
+    def program() -> Any:
+        dist.init_process_group()
+        torch.manual_seed(0)
+        wrapped = DistributedDataParallel(nn.Linear(2, 1))
+        optimizer = torch.optim.SGD(wrapped.parameters(), lr=0.1)
+        scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+        scales = []
+        for step in range(3):
+            optimizer.zero_grad()
+            bad = step == 1 and dist.get_rank() == dist.get_world_size() - 1
+            scaler.scale(wrapped(torch.ones(3, 2) * (float("inf") if bad else 1.0)).sum()).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            scales.append(scaler.get_scale())
+        return scales, wrapped.module.weight.tolist(), wrapped.skipped_steps
+
+    with pytest.warns(UserWarning, match="all ranks skip this step"):
+        found = run_virtual(program, size)
+    assert all(row == found[0] for row in found)
+    assert found[0][0] == [4.0, 2.0, 2.0] and found[0][2] == 1
+
+
+@pytest.mark.parametrize("views", [False, True])
+def test_gradients_in_memory_of_their_own(views: bool) -> None:
+    def program() -> bool:
+        dist.init_process_group()
+        model = mlp()
+        wrapped = DistributedDataParallel(model, gradient_as_bucket_view=views)
+        flats = [bucket.flat for bucket in wrapped.reducer.buckets]
+        for k in (1, 2):  # the second is added to the first
+            wrapped(batches((6,), 1)[0][0] * k).sum().backward()
+            shared = [any(np.may_share_memory(p.grad._a, f) for f in flats) for p in model.parameters()]
+            assert all(shared) if views else not any(shared)
+        return True
+
+    assert run_virtual(program, 2) == [True, True]
+
+
+def test_delayed_parameters_are_averaged_too() -> None:
+    def program() -> Any:
+        dist.init_process_group()
+        torch.manual_seed(0)
+        layer = nn.Linear(2, 1)
+        named = list(layer.named_parameters())
+        wrapped = DistributedDataParallel(
+            layer, delay_all_reduce_named_params=named[:1], param_to_hook_all_reduce=layer.bias
+        )
+        wrapped(torch.ones(1, 2) * dist.get_rank()).sum().backward()
+        return layer.weight.grad.tolist()
+
+    assert run_virtual(program, 3) == [[[1.0, 1.0]]] * 3

@@ -38,6 +38,8 @@ class ThreadContext(threading.local):
         self.endings: list[Any] = []
         # Number of the node of each mean loss -> what it divided by; None while nobody asks for it.
         self.mean_losses: dict[int, float] | None = None
+        # ids of parameters whose gradients were dropped because a rank's were not finite: a loss scaler wants to know.
+        self.overflowed: set[int] = set()
 
 
 ctx = ThreadContext()

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from allgrad.context import ctx
 from allgrad.errors import ArgumentError, UnsupportedError
 from allgrad.optim.registry import register_follower
 
@@ -103,6 +104,7 @@ class GradScaler:
         bad = False
         for group in optimizer.param_groups:
             for p in group["params"]:
+                bad = bad or id(p) in ctx.overflowed  # dropped on all ranks, because of an overflow on one
                 if p.grad is not None:
                     a = p.grad.detach()
                     a.mul_(1.0 / self._scale)
@@ -132,6 +134,7 @@ class GradScaler:
                 self._scale *= self._growth_factor
                 self._good_steps = 0
         self._found_inf.clear()
+        ctx.overflowed.clear()
 
     def state_dict(self) -> dict[str, Any]:
         """Factor and counters; empty when disabled."""

@@ -60,7 +60,6 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
                     f"DistributedDataParallel has no {name}; cast the module with .to(dtype) instead"
                 )
         ignored = set(getattr(module, "_ddp_params_and_buffers_to_ignore", ()))
-        ignored |= {n for n, _ in delay_all_reduce_named_params or ()}
         self._all_params = [(n, p) for n, p in module.named_parameters() if n not in ignored]
         params = [(n, p) for n, p in self._all_params if p.requires_grad]
         if not params:
@@ -78,6 +77,7 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
         self.broadcast_buffers = broadcast_buffers
         self.find_unused_parameters = find_unused_parameters
         self.static_graph = static_graph
+        self.gradient_as_bucket_view = gradient_as_bucket_view
         comm = self.process_group.comm
         if init_sync:
             check_same_model(comm, [Spec(n, tuple(p.shape), p._a.dtype.name) for n, p in module.named_parameters()])
@@ -125,6 +125,7 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
         self._wanting = [bool(p._rg) for _, p in self._all_params]
         self.reducer = Reducer([(n, p) for n, p in self._all_params if p._rg], comm, **self._settings)
         self.reducer.sentinel, self.reducer.weigher = self.sentinel, self._weigher
+        self.reducer.views = self.gradient_as_bucket_view
         if self.late is not None:
             self.late.attach(self.reducer)
 

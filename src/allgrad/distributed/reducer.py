@@ -95,6 +95,7 @@ class Reducer:
         self.slot = 0  # this model's number there
         self._active = comm.size  # how many ranks have data in this step
         self.weigher: Weigher | None = None  # takes the weight of a step from its losses
+        self.views = True  # gradients lie in the buckets; False: in memory of their own after each step
         self.lost = False  # a hook raised here: the ranks are out of step
         self.accumulated = False  # under no_sync, since the last synchronized backward
         self._outputs: deque[int] = deque(maxlen=64)  # numbers of the nodes that forwards returned
@@ -297,9 +298,12 @@ class Reducer:
         self.active = False
         self.verdict, valid = self.votes.count(self.ballot, self._error)
         empty = self._weighing is not None and self._weighing[1][0] == 0  # no rank had a sample
+        ctx.overflowed.difference_update(map(id, self.params))
         if not valid or empty:
             for p in self.params:
                 p._grad = None
+            if not valid:
+                ctx.overflowed.update(map(id, self.params))
         else:
             self._hand_out()
         if self.taker is not None:
@@ -314,7 +318,9 @@ class Reducer:
             if not p._rg:
                 continue
             if self.used[i]:
-                if p._grad is None:
+                if not self.views:
+                    p._grad = wrap(self.home[i][1].copy())
+                elif p._grad is None:
                     p._grad = wrap(self.home[i][1])
                 p._grad._cell[0] += 1
             else:
