@@ -132,6 +132,17 @@ def test_settings_of_the_user_win(fake_mpi, script, capsys, monkeypatch) -> None
     assert variables["OPENBLAS_NUM_THREADS"] == variables["OMP_NUM_THREADS"] == "3"
 
 
+def test_our_own_settings_reach_other_nodes(fake_mpi, script, capsys, monkeypatch) -> None:
+    """A time limit on one node and none on the other would be two programs."""
+    fake_mpi(OPENMPI_5)
+    monkeypatch.setenv("ALLGRAD_TIMEOUT", "7")
+    monkeypatch.setenv("ALLGRAD_ALGORITHM", "ordered")
+    for more in ([], ["--timeout", "9"]):
+        _, command = dry_run(capsys, "--hosts", "a,b", *more, script)
+        named = [command[i + 1] for i, word in enumerate(command) if word == "-x"]
+        assert named.count("ALLGRAD_TIMEOUT") == named.count("ALLGRAD_ALGORITHM") == 1
+
+
 def test_as_a_plain_user_with_enough_cores(fake_mpi, script, capsys, monkeypatch) -> None:
     fake_mpi(OPENMPI_5)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)

@@ -54,6 +54,13 @@ def test_a_job_on_three_nodes(nodes: Nodes, folder: Path) -> None:
         assert f"rank {rank} of 4 on {name} starts" in job.out
 
 
+def test_doctor_of_three_nodes(nodes: Nodes, folder: Path) -> None:
+    told = finish(nodes.allgrad("node1", "run", "--hosts", "node1,node2,node3", "-m", "allgrad", "doctor"), 60)
+    assert "3 ranks on 3 nodes" in told.out and told.code == int("BAD" in told.out), told
+    for name in ("node1", "node2", "node3"):
+        assert told.out.count(f"{name}: 1 ranks, ") == told.out.count(f"{name}: ") - 1 == 1, told.out
+
+
 def test_usr1_reaches_all(nodes: Nodes, folder: Path) -> None:
     job = train(nodes, "--hosts", "node1,node2")
     await_step(folder, 5)

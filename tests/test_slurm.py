@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -76,6 +77,14 @@ def test_seeds(slurm: Slurm) -> None:
         slurm.await_state(f"{job}_{seed}", "COMPLETED")
         text = await_text(shared / f"seed-{seed}.log", "rank 0")
         assert f"seed ['--seed', '{seed}', '--out', 'runs/seed-{seed}'] rank 0" in text
+
+
+def test_srun_without_a_process_manager_is_refused(slurm: Slurm) -> None:
+    """MPI would start two worlds of one rank, and both would train to the end with exit code 0."""
+    words = ["srun", "--mpi=none", "-N2", "-n2", sys.executable, "train.py", "1", "0"]
+    command = slurm.nodes.command("node1", words, **slurm.variables())
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0 and "sees a world of 1" in done.stderr and "--mpi=pmi2" in done.stderr, done
 
 
 def test_a_lost_node_is_no_success(slurm: Slurm) -> None:

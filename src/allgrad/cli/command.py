@@ -81,7 +81,8 @@ def plan_command(launcher: Launcher, plan: Plan, added: Mapping[str, str], base:
         # Values travel in the environment: -x NAME=VALUE would need quoting rules of its own.
         # OMPI_* it forwards itself, and complains when they are named.
         names = [name for name in added if not name.startswith("OMPI_")]
-        names += [name for name in FORWARDED_IF_SET if name in base and name not in names]
+        ours = sorted(name for name in base if name.startswith("ALLGRAD_"))
+        names += [name for name in (*FORWARDED_IF_SET, *ours) if name in base and name not in names]
         for name in names:
             words += ["-x", name]
     python = [sys.executable, "-m", "allgrad.cli.bootstrap", *plan.program.command_line()]
