@@ -69,3 +69,27 @@ def test_the_job_is_over_soon_and_says_why(tmp_path: Path, how: str, codes: tupl
     assert text in job.err.strip().splitlines()[-1], job.err
     assert (job.err.count(text) == 1 and "rank 1" in job.err) or codes != (1,), job.err
     wait_until_gone(str(tmp_path))
+
+
+HANGS = """
+import os, signal, sys, time
+from allgrad.comm import launch_world
+world = launch_world()
+world.barrier()
+open("went-wrong", "w").write(str(time.time()))
+if world.rank == 1:
+    if sys.argv[1] == "stopped": os.kill(os.getpid(), signal.SIGSTOP)
+    time.sleep(60)
+world.barrier("of epoch 3")
+"""
+
+
+@pytest.mark.parametrize("how", ["stopped", "asleep"])
+def test_a_rank_that_hangs_ends_the_job_with_75(tmp_path: Path, how: str) -> None:
+    launcher()
+    job = run(tmp_path, "run", "-n", "2", "--timeout", "1", write(tmp_path, HANGS), how, timeout_s=40)
+    assert time.time() - float((tmp_path / "went-wrong").read_text()) < within(1 + 3)
+    assert job.code == 75, job
+    assert "not arrived: rank 1; waiting: rank 0" in job.err and "of epoch 3" in job.err
+    assert "exit code 75" in job.err.strip().splitlines()[-1]
+    wait_until_gone(str(tmp_path))
