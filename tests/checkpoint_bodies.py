@@ -11,7 +11,7 @@ import allgrad as torch
 import allgrad.distributed as dist
 from allgrad import nn
 from allgrad.checkpoint import CheckpointManager
-from allgrad.distributed.optim import ZeroRedundancyOptimizer
+from allgrad.distributed.optim import ShardedOptimizer, ZeroRedundancyOptimizer
 from allgrad.nn import functional as F
 from allgrad.nn.parallel import DistributedDataParallel
 from allgrad.utils.data import DataLoader, DistributedSampler
@@ -29,7 +29,7 @@ class Numbered:
         return i, torch.tensor(np.random.default_rng(i).standard_normal(6).astype(np.float32)), i % 3
 
 
-def build(sharded: bool = False, seed: int = 3) -> dict[str, Any]:
+def build(sharded: Any = False, seed: int = 3) -> dict[str, Any]:
     """What a training run consists of; every kind of state that can be forgotten is in it."""
     torch.manual_seed(seed)
     model = DistributedDataParallel(
@@ -37,8 +37,10 @@ def build(sharded: bool = False, seed: int = 3) -> dict[str, Any]:
     )
     rank, size = dist.get_rank(), dist.get_world_size()
     torch.manual_seed(100 + rank)  # dropout differs between ranks
-    if sharded:
-        optimizer: Any = ZeroRedundancyOptimizer(model.parameters(), torch.optim.AdamW, lr=0.02)
+    if sharded == "elements":
+        optimizer: Any = ShardedOptimizer(model, torch.optim.AdamW, lr=0.02)
+    elif sharded:
+        optimizer = ZeroRedundancyOptimizer(model.parameters(), torch.optim.AdamW, lr=0.02)
     else:
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.02)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 3, 0.7)
@@ -48,7 +50,7 @@ def build(sharded: bool = False, seed: int = 3) -> dict[str, Any]:
 
 
 def train(
-    folder: str, epochs: int = 2, stop: int = 0, sharded: bool = False, override: Any = (), **options: Any
+    folder: str, epochs: int = 2, stop: int = 0, sharded: Any = False, override: Any = (), **options: Any
 ) -> dict[str, Any]:
     """Train with a checkpoint every third step; ``stop``: end after that step, as a killed job would."""
     dist.init_process_group()

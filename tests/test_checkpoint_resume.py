@@ -37,16 +37,19 @@ def test_resumed_run_equals_the_whole_one(tmp_path: Path, size: int, background:
             assert a["flat"].tobytes() == b["flat"].tobytes() and a["buffers"].tobytes() == b["buffers"].tobytes()
 
 
+@pytest.mark.parametrize("sharded", [True, "elements"])
 @pytest.mark.parametrize("size", [1, 3])
-def test_sharded_optimizer_resumes(tmp_path: Path, size: int) -> None:
-    whole = run_virtual(seeded, size, folder=str(tmp_path / "a"), sharded=True)
-    run_virtual(seeded, size, folder=str(tmp_path / "b"), sharded=True, stop=7)
-    resumed = run_virtual(bodies.train, size, folder=str(tmp_path / "b"), sharded=True)
+def test_sharded_optimizer_resumes(tmp_path: Path, size: int, sharded: Any) -> None:
+    whole = run_virtual(seeded, size, folder=str(tmp_path / "a"), sharded=sharded)
+    run_virtual(seeded, size, folder=str(tmp_path / "b"), sharded=sharded, stop=7)
+    resumed = run_virtual(bodies.train, size, folder=str(tmp_path / "b"), sharded=sharded)
     assert all(a["flat"].tobytes() == b["flat"].tobytes() and b["resumed"] == 6 for a, b in zip(whole, resumed))
 
 
-@pytest.mark.parametrize(("before", "after", "sharded"), [(4, 2, True), (1, 3, True), (2, 4, False), (3, 1, False)])
-def test_another_number_of_ranks_sees_every_sample_once(tmp_path: Path, before: int, after: int, sharded: bool) -> None:
+@pytest.mark.parametrize(
+    ("before", "after", "sharded"), [(4, 2, True), (1, 3, True), (2, 4, False), (3, 1, False), (2, 3, "elements")]
+)
+def test_another_number_of_ranks_sees_every_sample_once(tmp_path: Path, before: int, after: int, sharded: Any) -> None:
     stopped = run_virtual(seeded, before, folder=str(tmp_path), sharded=sharded, stop=3)
     # The list of samples that each rank keeps in ``values`` is its own.
     expected = pytest.warns(CheckpointWarning, match="values differed between") if before > 1 else nullcontext()

@@ -22,6 +22,7 @@ from allgrad.checkpoint.state import (
     RNG,
     VALUES,
     check_tracked,
+    gather_shares,
     load_random_state,
     load_state,
     not_carried_over,
@@ -131,6 +132,7 @@ class CheckpointManager:
             "reason": reason,
         }
         older = f"{self.last} is untouched" if self.last else ""
+        gather_shares(self._objects)
         save = Save(self.comm, self._folder, self._collect, facts, self.keep, self._damaged, older)
         if self.background if background is None else background:
             save.write_later()
@@ -142,7 +144,7 @@ class CheckpointManager:
         return save.name
 
     def _collect(self) -> dict[str, Any]:
-        found = {name: save_state(thing) for name, thing in self._objects.items()}
+        found = {name: save_state(thing, self.comm.rank) for name, thing in self._objects.items()}
         return {**found, VALUES: self.values, RNG: random_state()}
 
     def _settled(self, save: Save) -> None:

@@ -36,8 +36,17 @@ def check_tracked(name: str, thing: Any) -> None:
 _METHODS = ("state_dict", "load_state_dict")
 
 
-def save_state(thing: Any) -> Any:
+def gather_shares(objects: Mapping[str, Any]) -> None:
+    """Optimizers that can give their state only as a whole gather it on rank 0.  Collective."""
+    for thing in objects.values():
+        if _gathered(thing):
+            thing.consolidate_state_dict(to=0)
+
+
+def save_state(thing: Any, rank: int) -> Any:
     """What has to be saved of one tracked object on this rank."""
+    if _gathered(thing):
+        return thing.state_dict() if rank == 0 else None
     if isinstance(thing, Generator):
         return {"state": thing.get_state()}
     return thing.local_state_dict() if _in_shares(thing) else thing.state_dict()
@@ -58,7 +67,7 @@ def load_state(thing: Any, stored: Stored, name: str, rank: int, size: int) -> C
             parts = [stored.value(name, r) for r in range(world)]
             whole = {**parts[0], "state": {i: entry for part in parts for i, entry in part["state"].items()}}
         return lambda: thing.load_state_dict(whole)
-    value = stored.value(name, rank if size == world else 0)
+    value = stored.value(name, rank if size == world and not _gathered(thing) else 0)
     if isinstance(thing, Generator):
         return lambda: thing.set_state(value["state"])
     if isinstance(thing, DataLoader) and size != world and rank and isinstance(value.get("base_seed"), int):
@@ -78,12 +87,17 @@ def _carried_over(thing: Any) -> bool:
     """Whether the states of different ranks become one without loss."""
     if isinstance(thing, DistributedDataParallel):
         return thing.broadcast_buffers  # rank 0's buffers are those that count
-    return isinstance(thing, DataLoader) or _in_shares(thing)
+    return isinstance(thing, DataLoader) or _in_shares(thing) or _gathered(thing)
 
 
 def _in_shares(thing: Any) -> bool:
     """Whether ``local_state_dict()`` gives this rank's part of the ``state`` of an optimizer, and the union loads."""
     return callable(getattr(thing, "local_state_dict", None))
+
+
+def _gathered(thing: Any) -> bool:
+    """Whether the state is dealt out over the ranks, and can be had as a whole only."""
+    return callable(getattr(thing, "consolidate_state_dict", None)) and not _in_shares(thing)
 
 
 def random_state() -> dict[str, Any]:
