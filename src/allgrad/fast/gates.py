@@ -17,16 +17,15 @@ Array = np.ndarray[Any, Any]
 
 
 @summing
-def lstm(a: Array, product: Array, c: Array, cell: Array, state: Array) -> None:
-    """Gate values into ``a``, which holds the inputs' part (n, 4 h); new cell and new state (n, h)."""
+def lstm(gates: Array, product: Array, c: Array, a: Array, cell: Array, state: Array) -> None:
+    """Gate values ``a`` of the inputs' part and the states' product (n, 4 h); new cell and new state (n, h)."""
     n, h = cell.shape
     for r in range(n):
-        row, more = a[r], product[r]
+        row, given, more = a[r], gates[r], product[r]
         for j in range(4 * h):
-            row[j] += more[j]
-        sides = row[: 2 * h]
+            row[j] = given[j] + more[j]
         for j in range(2 * h):
-            sides[j] = logistic(sides[j])
+            row[j] = logistic(row[j])
         i, f, g, o = row[:h], row[h : 2 * h], row[2 * h : 3 * h], row[3 * h :]
         old, new, out = c[r], cell[r], state[r]
         for j in range(h):

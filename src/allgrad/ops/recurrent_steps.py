@@ -46,14 +46,15 @@ def lstm_run(gates: Array, h0: Array, c0: Array, weight: Array, sizes: Any, reve
     step = fast.kernels("gates").lstm
     steps, batch, width = gates.shape
     recurrent = np.ascontiguousarray(weight.T)
-    act = gates.copy()
+    act = np.empty_like(gates) if sizes is None else np.zeros_like(gates)
     cells, states = np.empty((2, steps, batch, width // 4), gates.dtype)
     h, c = np.ascontiguousarray(h0), np.ascontiguousarray(c0)
     product = np.empty((batch, width), gates.dtype)
     for t in order(steps, reverse):
         n = active(sizes, t, batch)
         cell, state = cells[t], states[t]
-        step(act[t, :n], np.matmul(h[:n], recurrent, out=product[:n]), c[:n], cell[:n], state[:n])
+        np.matmul(h[:n], recurrent, out=product[:n])
+        step(gates[t, :n], product[:n], c[:n], act[t, :n], cell[:n], state[:n])
         if n < batch:
             cell[n:], state[n:] = c[n:], h[n:]
         h, c = state, cell
