@@ -13,12 +13,12 @@ from torture.jobs import Run, Trouble, reference
 from torture.task import Task
 
 PER_RUN = 14  # kills of one training run, before it is let to its end
-EVERY, EPOCHS = 3, "10"
+EVERY, EPOCHS = 3, "16"
 # Phase -> the largest number of the event at which it is worth killing, within one start.
 PHASES = {
-    "start": 1, "made.names": 2, "built": 1, "resume": 1, "resume.open": 6, "resume.read": 8, "data": 9, "forward": 9,
-    "backward": 9, "step": 9, "between": 9, "save.make_folder": 3, "save.create": 6, "save.write": 40, "save.sync": 6,
-    "save.rename": 6, "save.sync_folder": 12, "save.remove": 6, "save.remove_folder": 2, "end": 1,
+    "start": 1, "made.names": 2, "built": 1, "resume": 1, "resume.open": 6, "resume.read": 8, "data": 7, "forward": 7,
+    "backward": 7, "step": 7, "between": 7, "save.make_folder": 2, "save.create": 4, "save.write": 60, "save.sync": 4,
+    "save.rename": 4, "save.sync_folder": 7, "save.remove": 3, "save.remove_folder": 1,
 }  # fmt: skip
 RANK_0_ONLY = ("save.make_folder", "save.rename", "save.sync_folder", "save.remove", "save.remove_folder")
 
@@ -26,7 +26,7 @@ RANK_0_ONLY = ("save.make_folder", "save.rename", "save.sync_folder", "save.remo
 def kills(task: Task) -> None:
     """``kills`` that landed, ``resumes`` that went on with the bits of the uninterrupted run."""
     wanted = task.some(200, 4)
-    worlds = ("mpi", "mpi", "virtual") if find_mpirun() else ("virtual",)
+    worlds = ("mpi", "virtual") if find_mpirun() else ("virtual",)
     wholes = {}
     number = 0
     while min(task.done["kills"], task.done["resumes"]) < wanted:
@@ -35,11 +35,20 @@ def kills(task: Task) -> None:
         if sharded not in wholes:
             wholes[sharded] = reference(task.folder / f"whole-{sharded}", "virtual", "--epochs", EPOCHS, *options)
         number += 1
-        run = Run(task.folder / str(number), "--epochs", EPOCHS, "--every", str(EVERY), *options, *["--background"] * background)
+        run = Run(
+            task.folder / str(number),
+            "--epochs",
+            EPOCHS,
+            "--every",
+            str(EVERY),
+            *options,
+            *["--background"] * background,
+        )
         for k in range(PER_RUN + 1):
             enough = min(task.done["kills"], task.done["resumes"]) >= wanted
-            world = task.draw.choice(worlds)
-            plan = {} if k == PER_RUN or enough else drawn(task, world, k)
+            last = k == PER_RUN or enough
+            world = "virtual" if last else task.draw.choice(worlds)
+            plan = {} if last else drawn(task, world, k)
             try:
                 landed, finished = one_start(task, run, world, plan, wholes[sharded], background)
             except Trouble as trouble:
@@ -85,7 +94,7 @@ def one_start(
     if landed and ended.code == 0:
         # With the last save behind it, a rank may lose its launcher and be done all the same.
         landed = False
-        if safe_step(run, world, background) < 37:
+        if safe_step(run, world, background) < 60:
             raise Trouble(f"exit code 0 after a kill\n{ended.err}")
     if not landed and ended.code != 0:
         raise Trouble(f"exit code {ended.code} without a kill\n{ended.err[-3000:]}")

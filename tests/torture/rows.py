@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from torture.damage import damage
+from torture.disks import disks, full
 from torture.kills import kills
+from torture.power import power
 from torture.task import Task
 
-ROWS: dict[str, Callable[[Task], None]] = {"kills": kills}
+ROWS: dict[str, Callable[[Task], None]] = {
+    "kills": kills,
+    "disks": disks,
+    "power": power,
+    "damage": damage,
+    "full": full,
+}
