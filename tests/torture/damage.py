@@ -19,7 +19,7 @@ WIDE = 38  # makes a checkpoint of about 20 kB, two ranks' files together
 
 def damage(task: Task) -> None:
     """``bits``, ``truncations``, ``swaps`` and the ``resumes`` from the checkpoint before."""
-    disk, old, new = two_saves()
+    disk, _, new = two_saves()
     folder = Folder("/run", disk)
     if judged(folder, new):
         task.trouble(f"a whole checkpoint is called damaged: {judged(folder, new)}")
@@ -34,7 +34,7 @@ def damage(task: Task) -> None:
             content[bit // 8] ^= 1 << bit % 8
             _check(task, disk, new, path, bit // 8, f"bit {bit % 8} of byte {bit // 8} of {path}")
             if task.draw.random() < 0.02:
-                _resumes(task, disk, 1.0, f"bit {bit} of {path}")
+                _resumes(task, disk, 2.0 if path.endswith("latest") else 1.0, f"bit {bit} of {path}")
             content[bit // 8] ^= 1 << bit % 8
             task.ok("bits")
         for length in range(task.draw.randrange(every), len(content), every):

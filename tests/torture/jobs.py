@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +35,7 @@ class Ended(NamedTuple):
     err: str
     harmed: bool  # it came to the moment that the plan names
     seconds: float
+    after_harm_s: float  # from that moment to the end of the last process
 
 
 def ranks_of(world: str) -> int:
@@ -54,7 +55,8 @@ class Run:
         for name in ("harmed", "pid-0", "pid-1"):
             (self.folder / name).unlink(missing_ok=True)
         words = [*LAUNCH[world], *launch, PROGRAM, "--out", str(self.folder), *self.options]
-        self._files = [tempfile.TemporaryFile() for _ in range(2)]  # pipes would stay open with orphans
+        # Pipes would stay open with orphans.
+        self._files = [open(self.folder / name, "w+b") for name in ("out", "err")]  # noqa: SIM115
         self._began = time.monotonic()
         return subprocess.Popen(
             [sys.executable, *words, *(["--plan", json.dumps(plan)] if plan else [])],
@@ -77,7 +79,9 @@ class Run:
                 raise Trouble(f"processes are left: {left}")
             time.sleep(0.02)
         out, err = self._texts()
-        return Ended(code, out, err, (self.folder / "harmed").exists(), time.monotonic() - self._began)
+        stamp = self.folder / "harmed"
+        after_s = time.time() - float(stamp.read_text() or "inf") if stamp.exists() else 0.0
+        return Ended(code, out, err, stamp.exists(), time.monotonic() - self._began, after_s)
 
     def go(self, world: str, plan: dict[str, Any] | None = None, launch: tuple[str, ...] = ()) -> Ended:
         """``start`` and ``end``."""
@@ -88,8 +92,7 @@ class Run:
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 if str(self.folder).encode() in path.read_bytes():
-                    signal.pidfd_send_signal(pidfd := _pidfd(int(path.parent.name)), signal.SIGKILL)
-                    _close(pidfd)
+                    os.kill(int(path.parent.name), signal.SIGKILL)
             except OSError:
                 continue  # it ended while we looked
 
@@ -98,6 +101,7 @@ class Run:
         for file in self._files:
             file.seek(0)
             texts.append(file.read().replace(b"\0", b"").decode(errors="replace"))
+            file.close()
         return texts
 
     def traces(self, world: str) -> list[list[list[Any]]]:
@@ -126,18 +130,6 @@ class Run:
                     begun.append(step)
             self._read[rank] = len(rows)
         return begun
-
-
-def _pidfd(pid: int) -> int:
-    import os
-
-    return os.pidfd_open(pid)
-
-
-def _close(handle: int) -> None:
-    import os
-
-    os.close(handle)
 
 
 def reference(folder: Path, world: str, *options: str) -> list[dict[int, str]]:

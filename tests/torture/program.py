@@ -26,7 +26,6 @@ import allgrad as torch
 import allgrad.distributed as dist
 from allgrad.checkpoint import CheckpointManager, Disk
 from allgrad.checkpoint.sections import Section
-from allgrad.checkpoint.state import random_state, save_state
 from allgrad.nn import functional as F
 from checkpoint_bodies import build
 
@@ -52,7 +51,8 @@ class Harm:
         self.seen[phase] += 1
         plan = self.plan
         if plan.get("phase") == phase and plan["rank"] == rank and self.seen[phase] == plan["at"]:
-            (args.out / "harmed").write_text(str(time.time()))
+            (args.out / f"harmed-{rank}").write_text(str(time.time()))
+            os.replace(args.out / f"harmed-{rank}", args.out / "harmed")
             getattr(self, plan["do"])(plan)
 
     def kill(self, plan: dict[str, Any]) -> None:
@@ -187,8 +187,11 @@ log = manager.values.setdefault("log", [])
 
 def trace(kind: str) -> None:
     """One line with the digest of everything that training depends on."""
-    own = {name: save_state(thing) for name, thing in parts.items() if name != "loader"}
-    digest = Section("all", {**own, "log": log, "rng": random_state(), "steps": manager.steps}).digest()
+    own = {name: thing.state_dict() for name, thing in parts.items() if name in ("model", "scheduler")}
+    optimizer = parts["optimizer"]
+    own["optimizer"] = optimizer.local_state_dict() if args.sharded else optimizer.state_dict()
+    drawn = [torch.get_rng_state(), random.getstate(), list(np.random.get_state())]
+    digest = Section("all", {**own, "log": log, "rng": drawn, "steps": manager.steps}).digest()
     with open(args.out / f"trace-{rank}.jsonl", "a") as file:
         file.write(json.dumps([kind, manager.steps, digest]) + "\n")
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from torture.damage import damage
 from torture.disks import disks, full
 from torture.kills import kills
+from torture.matrix import matrix
 from torture.power import power
+from torture.signals import signals
 from torture.task import Task
 
 ROWS: dict[str, Callable[[Task], None]] = {
@@ -16,4 +18,6 @@ ROWS: dict[str, Callable[[Task], None]] = {
     "power": power,
     "damage": damage,
     "full": full,
+    "matrix": matrix,
+    "signals": signals,
 }
