@@ -77,14 +77,25 @@ def _ranks(rows: Rows) -> Iterator[Table]:
         for model, found in row["training"].items():
             times = found["times"]
             middle = {k: statistics.median(v) for k, v in times.items()}
-            share = [a / b for a, b in zip(times["allgrad"], times.get("torch", []))]
+            shares = [
+                [a / b for a, b in zip(times.get(k, []), times.get("torch", []))] for k in ("allgrad", "allgrad, fast")
+            ]
             lines.append([
-                f"{model}, {name}", f"{statistics.median(share):.2f}" if share else "",
+                f"{model}, {name}", *[f"{statistics.median(s):.2f}" if s else "" for s in shares],
                 *[milliseconds(middle.get(k)) for k in ("allgrad", "torch", "allgrad, no exchange", "exchange alone")],
                 f"{min(1.0, max(0.0, found['hidden'])):.0%}", f"{found['bytes of gradients'] / 2**20:.1f}",
                 f"{row['scaling'][model]:.2f}",
             ])  # fmt: skip
-        head = ["training", "of gloo's DDP", "step ms", "PyTorch ms", "no exchange ms", "exchange ms", "hidden"]
+        head = [
+            "training",
+            "of gloo's DDP",
+            "with fast",
+            "step ms",
+            "PyTorch ms",
+            "no exchange ms",
+            "exchange ms",
+            "hidden",
+        ]
         yield [*head, "gradients MiB", "efficiency"], lines
         lines = []
         for size, found in row["all_reduce"].items():

@@ -139,7 +139,7 @@ def job(n: int, seconds: float) -> Rows:
     flags = ["--oversubscribe", "--bind-to", "none"] if openmpi else []
     where = os.environ | {
         "PYTHONPATH": str(REPOSITORY / "src"), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
-        "ALLGRAD_FAST": "0", "ALLGRAD_BENCH_SECONDS": str(seconds), "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "ALLGRAD_BENCH_SECONDS": str(seconds), "OMPI_ALLOW_RUN_AS_ROOT": "1",
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_btl": "^ofi", "OMPI_MCA_osc": "^ucx",
         "OMPI_MCA_mpi_yield_when_idle": "1",
     }  # fmt: skip
