@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import allgrad
+
 Call = Callable[[], Any]
 
 
@@ -245,6 +247,20 @@ POSITIVE = (
     "reciprocal",
     "tan",
 )
+# Taken up as soon as allgrad has them: PyTorch has few of their derivatives.
+SPECIAL = {
+    "i0": "t.special.i0(x)",
+    "i0e": "t.special.i0e(x)",
+    "i1": "t.special.i1(x)",
+    "i1e": "t.special.i1e(x)",
+    "bessel_j0": "t.special.bessel_j0(x.detach())",
+    "bessel_y0": "t.special.bessel_y0(p.detach())",
+    "modified_bessel_k0": "t.special.modified_bessel_k0(p.detach())",
+    "gammainc": "t.special.gammainc(p.detach() + 1, p)",
+    "gammaincc": "t.special.gammaincc(p.detach() + 1, p)",
+    "chebyshev_polynomial_t": "t.special.chebyshev_polynomial_t(u.detach(), 5)",
+}
+OTHERS |= {name: text for name, text in SPECIAL.items() if hasattr(allgrad.special, name)}
 NAMES = (*POINTWISE, *BINARY, *ACTIVATIONS, *OTHERS)
 
 
