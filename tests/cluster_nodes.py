@@ -55,6 +55,7 @@ class Nodes:
         self.shared, self.names = shared, [f"node{k}" for k in range(1, count + 1)]
         self.own = shared / ".nodes"
         self.prefix = f"ag{os.getpid() % 100000}"
+        self.over_ssh = True  # a batch system has its own way to the nodes, and hydra would put our ssh in its place
         self.inits: dict[str, subprocess.Popen[bytes]] = {}  # the unshare of each node
 
     def __enter__(self) -> Nodes:
@@ -95,6 +96,8 @@ class Nodes:
 
     def variables(self) -> dict[str, str]:
         """What sends MPI's launchers over our ssh."""
+        if not self.over_ssh:
+            return {}
         return {
             "PRTE_MCA_plm_ssh_args": f"-F {self.own}/ssh_config",
             "OMPI_MCA_plm_rsh_args": f"-F {self.own}/ssh_config",

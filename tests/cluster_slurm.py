@@ -75,6 +75,7 @@ class Slurm:
                 daemon.wait()
 
     def _start(self) -> None:
+        self.nodes.over_ssh = False
         (self.own / "state").mkdir(parents=True)
         self.own.chmod(0o755)
         key = self.own / "munge.key"
