@@ -94,6 +94,7 @@ def run(image: str, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.cluster
 def test_a_job_in_one_container(image: str) -> None:
     done = run(image, "--shm-size=1g", "--", "allgrad", "run", "-n", "2", PROGRAM, "--epochs", "2")
     assert done.returncode == 0 and "2 rank(s), 20 steps" in done.stdout, done.stdout + done.stderr
@@ -101,11 +102,13 @@ def test_a_job_in_one_container(image: str) -> None:
     assert who.stdout.strip() == "trainer", who.stderr
 
 
+@pytest.mark.cluster
 def test_the_exit_code_comes_through(image: str) -> None:
     done = run(image, "--", "sh", "-c", "echo 'raise SystemExit(7)' >p.py && exec allgrad run -n 1 p.py")
     assert done.returncode == 7, done.stderr
 
 
+@pytest.mark.cluster
 def test_doctor_sees_the_limits_of_the_container(image: str) -> None:
     limits = ["--cpus=1", "--memory=300m", "--shm-size=40m"]
     done = run(image, *limits, "--", "allgrad", "run", "-n", "2", "-m", "allgrad", "doctor")
@@ -114,6 +117,7 @@ def test_doctor_sees_the_limits_of_the_container(image: str) -> None:
         assert re.search(rf"^BAD .*{re.escape(fact)}", done.stdout, re.MULTILINE), done.stdout
 
 
+@pytest.mark.cluster
 def test_two_nodes_train_together_stop_and_resume(image: str, tmp_path: Path) -> None:
     compose = [tool("docker-compose")] if shutil.which("docker-compose") else ["docker", "compose"]
     if call(*compose, "version").returncode != 0:

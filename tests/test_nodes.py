@@ -15,6 +15,8 @@ from cluster_nodes import Nodes, require_cluster
 from cluster_programs import TRAIN
 from mpirun import within
 
+pytestmark = pytest.mark.cluster
+
 HOSTS = "node1,node2:2,node3"
 
 

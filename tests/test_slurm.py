@@ -16,6 +16,8 @@ from cluster_nodes import Nodes, require_cluster
 from cluster_programs import TRAIN
 from cluster_slurm import Slurm, require_slurm
 
+pytestmark = pytest.mark.cluster
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
