@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from torture.damage import damage
 from torture.disks import disks, full
+from torture.fuzz import fuzz
 from torture.kills import kills
 from torture.matrix import matrix
 from torture.power import power
@@ -20,4 +21,5 @@ ROWS: dict[str, Callable[[Task], None]] = {
     "full": full,
     "matrix": matrix,
     "signals": signals,
+    "fuzz": fuzz,
 }

@@ -54,6 +54,11 @@ def parse_slots(digits: str, where: str) -> int:
     return int(digits)
 
 
+def _count(text: str) -> int | None:
+    """A number that a batch system wrote; None for anything else ("²" is a digit too)."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else None
+
+
 def parse_hosts(text: str) -> tuple[Host, ...]:
     """A comma-separated list, ``node1:4,node2:4``."""
     return merge(parse_host(part) for part in text.split(","))
@@ -109,12 +114,14 @@ def allocation(environment: Mapping[str, str]) -> Allocation | None:
     if "SLURM_JOB_ID" in environment:
         nodes = environment.get("SLURM_JOB_NUM_NODES", environment.get("SLURM_NNODES", "1"))
         tasks = environment.get("SLURM_NTASKS", "")
-        return Allocation("slurm", int(nodes) if nodes.isdigit() else 1, int(tasks) if tasks.isdigit() else None)
+        return Allocation("slurm", _count(nodes) or 1, _count(tasks))
     if environment.get("PBS_NODEFILE"):  # one line for each rank
         hosts = parse_hostfile(environment["PBS_NODEFILE"])
         return Allocation("pbs", len(hosts), sum(host.slots or 1 for host in hosts))
     if environment.get("LSB_MCPU_HOSTS"):  # "node1 4 node2 4"; the MPI wheels are built without LSF
         words = environment["LSB_MCPU_HOSTS"].split()
-        hosts = tuple(Host(name, parse_slots(slots, "LSB_MCPU_HOSTS")) for name, slots in zip(words[::2], words[1::2]))
+        if not words or len(words) % 2:
+            raise LaunchError(f"LSB_MCPU_HOSTS is {' '.join(words)[:80]!r}; expected NAME RANKS NAME RANKS …")
+        hosts = tuple(parse_host(f"{name}:{slots}") for name, slots in zip(words[::2], words[1::2]))
         return Allocation("lsf", len(hosts), sum(host.slots or 1 for host in hosts), hosts)
     return None

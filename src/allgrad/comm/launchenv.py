@@ -39,7 +39,7 @@ def detect(env: Mapping[str, str] | None = None) -> Launch:
 
     def number(name: str) -> int | None:
         text = where.get(name, "")
-        return int(text) if text.isdigit() else None
+        return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else None  # "²" is a digit too
 
     def launch(launcher: str, rank: str, size: str, local_rank: str, local_size: str = "") -> Launch | None:
         r, n = number(rank), number(size)
