@@ -12,7 +12,7 @@ Table = tuple[list[str], list[list[str]]]
 
 TITLES = {
     "training": "Training steps: forward, backward, update; float32, one thread",
-    "memory": "Memory of training: growth of the process from its imports to its peak, MB",
+    "memory": "Memory of training: growth of the process from a first tiny step to its peak, MB",
     "start": "Before the first step",
     "operations": "Operations, forward and backward, slowest ratios first",
     "ranks": "Ranks",

@@ -89,7 +89,7 @@ def one_training(work: Workload, seconds: float, stored: Any) -> Rows:
 
 
 def memory(only: str, seconds: float, stored: Rows) -> Iterator[tuple[str, Rows]]:
-    """Megabytes of a process that trains, beyond those of its imports."""
+    """Megabytes of a process that trains, beyond those after a first tiny step."""
     for work in WORKLOADS:
         if only in work.name:
             yield work.name, {m: peak_megabytes(m, work.name) for m in frameworks()}
