@@ -58,8 +58,10 @@ TOKENS = (
     b"\\u0000",
     b"__metadata__",
 )
-WORDS = ("", "0", "1", "2", "-1", "+3", " 4", "1e3", "0x10", "NaN", "inf", "²", "٣", "９９", "9" * 30, "9" * 5000, "1.5", "None", "4294967291",
-         "node1", "node1:4", "a:b:c", "node[1-4]", "::1", "-x", "--", "a,b", "a b", "slots=2", "node1 slots=", "#", "\n", "\0", "é",
+WORDS = ("", "0", "1", "2", "-1", "+3", " 4", "1e3", "0x10", "NaN", "inf", "²", "٣", "９９", "9" * 30, "9" * 5000,
+    "1.5", "None", "4294967291",
+         "node1", "node1:4", "a:b:c", "node[1-4]", "::1", "-x", "--", "a,b", "a b", "slots=2", "node1 slots=", "#",
+    "\n", "\0", "é",
          "\udc80", "../x", "/", "x" * 3000, "$(id)", ";id")  # fmt: skip
 NAMES = (
     "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE", "PMI_RANK",
@@ -75,7 +77,10 @@ OPTIONS = (
 
 
 class Audit:
-    """Counts what must not happen while ``armed`` (asking for the name of this host may); hooks cannot be removed, so there is one for the process."""
+    """Counts what must not happen while ``armed``; asking for this host's name may.
+
+    Hooks cannot be removed, so there is one for the process.
+    """
 
     def __init__(self) -> None:
         self.armed, self.events = False, list[str]()

@@ -25,7 +25,7 @@ RANK_0_ONLY = ("save.make_folder", "save.rename", "save.sync_folder", "save.remo
 
 def kills(task: Task) -> None:
     """``kills`` that landed, ``resumes`` that went on with the bits of the uninterrupted run."""
-    wanted = task.some(200, 4)
+    wanted = task.some(200, 3)
     worlds = ("mpi", "virtual") if find_mpirun() else ("virtual",)
     wholes = {}
     number = 0

@@ -11,6 +11,7 @@ from torture.kills import kills
 from torture.matrix import matrix
 from torture.power import power
 from torture.signals import signals
+from torture.suites import cluster, guards
 from torture.task import Task
 
 ROWS: dict[str, Callable[[Task], None]] = {
@@ -22,4 +23,6 @@ ROWS: dict[str, Callable[[Task], None]] = {
     "matrix": matrix,
     "signals": signals,
     "fuzz": fuzz,
+    "guards": guards,
+    "cluster": cluster,
 }
