@@ -165,6 +165,13 @@ def load() -> dict[str, Any]:
     return {}
 
 
+def store(results: dict[str, Any]) -> None:
+    STORE.write_text(json.dumps(results, indent=1) + "\n")
+    write_report(results, HERE / "RESULTS.md")
+    if has("matplotlib"):
+        write_picture(results, HERE / "results.png")
+
+
 def main() -> None:
     """Measure, print, store."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -185,11 +192,8 @@ def main() -> None:
         # Rows that were not measured now keep their figures, and each row says when it was taken.
         taken = {name: row | {"taken": [where["date"], where["commit"]]} for name, row in rows.items()}
         results[part] = {"facts": where, "rows": (before | taken) if asked.only else taken}
-    if not asked.dry:
-        STORE.write_text(json.dumps(results, indent=1) + "\n")
-        write_report(results, HERE / "RESULTS.md")
-        if has("matplotlib"):
-            write_picture(results, HERE / "results.png")
+        if not asked.dry:  # after each part: an interrupted run keeps what it has
+            store(results)
 
 
 if __name__ == "__main__":
