@@ -5,6 +5,7 @@
 #   make check    ruff, ruff format, mypy, doctests
 #   make bench    training, memory, operations and ranks against PyTorch, if it is installed: benchmarks/RESULTS.md
 #   make bench-quick   has a training step become slower?  less than a minute, without PyTorch
+#   make torture  kills, failing disks, power losses, fuzz, … at full size, an hour: docs/reliability.md   (ROWS="kills fuzz" SEED=7)
 #   make clean    remove what the targets above have made
 
 PYTHON ?= python3
@@ -26,7 +27,7 @@ MPI_FLAGS := $(if $(filter openmpi,$(MPI)),$(OPENMPI_FLAGS))
 
 PIP := -m pip install --quiet --disable-pip-version-check --no-input
 
-.PHONY: help demo test test-one test-2 test-3 test-4 check bench bench-quick clean
+.PHONY: help demo test test-one test-2 test-3 test-4 check bench bench-quick torture clean
 .NOTPARALLEL:
 
 help:
@@ -65,6 +66,10 @@ bench: $(DEV)/installed
 
 bench-quick: $(DEV)/installed
 	@$(THREADS) $(DEV)/bin/python benchmarks/quick.py
+
+# Prints its seed, which SEED replays.  As root it also fills a small file system and, where the packages are, cuts cables.
+torture: $(DEV)/installed
+	@PYTHONPATH=src:tests $(DEV)/bin/python -m torture $(addprefix --only ,$(ROWS)) $(addprefix --seed ,$(SEED)) $(addprefix --budget ,$(BUDGET))
 
 clean:
 	rm -rf .venv .venv-openmpi .venv-mpich build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

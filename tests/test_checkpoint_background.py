@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -20,24 +21,27 @@ from checkpoint_disks import FailingDisk
 from mpirun import SOURCE, mpirun, within
 
 
-class SlowDisk(Disk):
-    """Every sync takes a while."""
+class HeldDisk(Disk):
+    """No file is made before ``released`` is set."""
 
-    def sync(self, handle: int) -> None:
-        time.sleep(0.1)
-        super().sync(handle)
+    def __init__(self) -> None:
+        self.released = threading.Event()
+
+    def create(self, path: str) -> int:
+        assert self.released.wait(within(20))
+        return super().create(path)
 
 
 def test_training_may_change_what_is_being_written(tmp_path: Path) -> None:
     model = torch.nn.Linear(50, 50)
     before = model.weight.detach().numpy().copy()
-    manager = CheckpointManager(str(tmp_path), background=True, disk=SlowDisk(), signals=False).track(model=model)
-    began = time.perf_counter()
-    manager.save(step=1)
-    assert time.perf_counter() - began < within(0.09)
+    disk = HeldDisk()
+    manager = CheckpointManager(str(tmp_path), background=True, disk=disk, signals=False).track(model=model)
+    manager.save(step=1)  # returns although nothing can be written
     assert not list(tmp_path.glob("*/manifest.json"))
     with torch.no_grad():
         model.weight.fill_(0)
+    disk.released.set()
     manager.step()
     manager.close()
     other = torch.nn.Linear(50, 50)
