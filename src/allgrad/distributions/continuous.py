@@ -9,6 +9,7 @@ import numpy as np
 
 from allgrad.distributions import constraints
 from allgrad.distributions.distribution import _HALF_LOG_2PI, Distribution, batch_of, drawn, parameters
+from allgrad.distributions.exp_family import ExponentialFamily
 from allgrad.errors import ArgumentError
 from allgrad.functions.pointwise_special import erf, erfinv
 from allgrad.random import default_generator
@@ -35,7 +36,7 @@ class Elementwise(Distribution):
         return drawn(getattr(default_generator(), draw)(shape, like._a.dtype))
 
 
-class Normal(Elementwise):
+class Normal(Elementwise, ExponentialFamily):
     """Mean ``loc``, standard deviation ``scale``."""
 
     names: tuple[str, ...] = ("loc", "scale")
@@ -78,47 +79,12 @@ class Normal(Elementwise):
     def entropy(self) -> Any:
         return 0.5 + _HALF_LOG_2PI + self.scale.log()
 
-
-class LogNormal(Normal):
-    """exp of a normal number."""
-
     @property
-    def support(self) -> Any:
-        return constraints.positive
+    def _natural_params(self) -> Any:
+        return self.loc / self.scale.pow(2), -0.5 * self.scale.pow(2).reciprocal()
 
-    @property
-    def mean(self) -> Any:
-        return (self.loc + self.scale.pow(2) / 2).exp()
-
-    @property
-    def mode(self) -> Any:
-        return (self.loc - self.scale.square()).exp()
-
-    @property
-    def variance(self) -> Any:
-        s = self.scale.pow(2)
-        return s.expm1() * (2 * self.loc + s).exp()
-
-    @property
-    def stddev(self) -> Any:
-        return self.variance.sqrt()
-
-    def rsample(self, sample_shape: Any = ()) -> Any:
-        return super().rsample(sample_shape).exp()
-
-    def log_prob(self, value: Any) -> Any:
-        self._validate_sample(value)
-        log = value.log()
-        return -((log - self.loc) ** 2) / (2 * self.scale**2) - self.scale.log() - _HALF_LOG_2PI - log
-
-    def cdf(self, value: Any) -> Any:
-        return 0.5 * (1 + erf((value.log() - self.loc) / (self.scale * math.sqrt(2))))
-
-    def icdf(self, value: Any) -> Any:
-        return super().icdf(value).exp()
-
-    def entropy(self) -> Any:
-        return super().entropy() + self.loc
+    def _log_normalizer(self, x: Any, y: Any) -> Any:
+        return -0.25 * x.pow(2) / y + 0.5 * (-math.pi / y).log()
 
 
 class Uniform(Elementwise):
@@ -138,6 +104,10 @@ class Uniform(Elementwise):
     @property
     def support(self) -> Any:
         return constraints.interval(self.low, self.high)
+
+    @property
+    def mode(self) -> Any:
+        return self.high * float("nan")
 
     @property
     def mean(self) -> Any:
@@ -170,7 +140,7 @@ class Uniform(Elementwise):
         return (self.high - self.low).log()
 
 
-class Exponential(Elementwise):
+class Exponential(Elementwise, ExponentialFamily):
     """Waiting time at ``rate``."""
 
     names: tuple[str, ...] = ("rate",)
@@ -192,6 +162,10 @@ class Exponential(Elementwise):
     stddev = mean
 
     @property
+    def mode(self) -> Any:
+        return self.rate.detach() * 0
+
+    @property
     def variance(self) -> Any:
         return self.rate.pow(-2)
 
@@ -211,6 +185,13 @@ class Exponential(Elementwise):
 
     def entropy(self) -> Any:
         return 1.0 - self.rate.log()
+
+    @property
+    def _natural_params(self) -> Any:
+        return (-self.rate,)
+
+    def _log_normalizer(self, x: Any) -> Any:
+        return -(-x).log()
 
 
 class Laplace(Elementwise):

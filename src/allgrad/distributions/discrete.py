@@ -1,4 +1,4 @@
-"""Distributions on whole numbers and classes: Bernoulli, categorical, multinomial, geometric, Poisson."""
+"""Distributions on whole numbers and classes: Bernoulli, geometric, Poisson, categorical."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 
 from allgrad.distributions import constraints
 from allgrad.distributions.distribution import Distribution, batch_of, drawn, parameters
-from allgrad.distributions.gammas import standard_gamma
+from allgrad.distributions.exp_family import ExponentialFamily
 from allgrad.errors import ArgumentError
 from allgrad.functions.activation import logsigmoid
 from allgrad.functions.creation_ranges import arange
-from allgrad.functions.pointwise_special import digamma, lgamma
+from allgrad.functions.pointwise_special import lgamma
 from allgrad.random import default_generator
 
 
@@ -56,7 +56,7 @@ class _FromProbsOrLogits(Distribution):
         return type(self)(**{name: getattr(self, name).expand(batch_shape)}, validate_args=False)
 
 
-class Bernoulli(_FromProbsOrLogits):
+class Bernoulli(_FromProbsOrLogits, ExponentialFamily):
     """One with probability ``probs``, else zero."""
 
     arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
@@ -76,6 +76,10 @@ class Bernoulli(_FromProbsOrLogits):
     @property
     def variance(self) -> Any:
         return self.probs * (1 - self.probs)
+
+    @property
+    def mode(self) -> Any:
+        return (self.probs > 0.5).type_as(self.probs).masked_fill(self.probs == 0.5, float("nan"))
 
     def sample(self, sample_shape: Any = ()) -> Any:
         p = np.broadcast_to(self.probs._a, tuple(self._extended_shape(sample_shape)))
@@ -113,6 +117,10 @@ class Geometric(_FromProbsOrLogits):
     def variance(self) -> Any:
         return (1.0 / self.probs - 1.0) / self.probs
 
+    @property
+    def mode(self) -> Any:
+        return self.probs.detach() * 0
+
     def sample(self, sample_shape: Any = ()) -> Any:
         kind = self.probs._a.dtype
         u = default_generator().uniform(tuple(self._extended_shape(sample_shape)), kind)
@@ -126,7 +134,7 @@ class Geometric(_FromProbsOrLogits):
         return (softplus(self.logits) - self.probs * self.logits) / self.probs
 
 
-class Poisson(Distribution):
+class Poisson(ExponentialFamily):
     """Counts at ``rate``."""
 
     arg_constraints = {"rate": constraints.nonnegative}
@@ -144,6 +152,10 @@ class Poisson(Distribution):
         return self.rate
 
     variance = mean
+
+    @property
+    def mode(self) -> Any:
+        return self.rate.floor()
 
     def sample(self, sample_shape: Any = ()) -> Any:
         rates = np.broadcast_to(self.rate._a, tuple(self._extended_shape(sample_shape)))
@@ -241,132 +253,3 @@ class Categorical(Distribution):
         name = "probs" if "probs" in self.__dict__ else "logits"
         value = getattr(self, name)
         return f"Categorical({name}: {value if value.numel() == 1 else value.size()})"
-
-
-class OneHotCategorical(Distribution):
-    """A categorical draw as a row with a single one."""
-
-    arg_constraints = {"probs": constraints.dependent, "logits": constraints.dependent}
-
-    def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None) -> None:
-        self._categorical = Categorical(probs, logits, validate_args)
-        super().__init__(self._categorical.batch_shape, (self._categorical._count,), validate_args=validate_args)
-
-    @property
-    def probs(self) -> Any:
-        """Probabilities."""
-        return self._categorical.probs
-
-    @property
-    def logits(self) -> Any:
-        """Log-probabilities."""
-        return self._categorical.logits
-
-    @property
-    def support(self) -> Any:
-        return constraints.simplex
-
-    @property
-    def mean(self) -> Any:
-        return self.probs
-
-    @property
-    def variance(self) -> Any:
-        return self.probs * (1 - self.probs)
-
-    def sample(self, sample_shape: Any = ()) -> Any:
-        index = self._categorical.sample(sample_shape)._a
-        return drawn(np.eye(self._categorical._count, dtype=self.probs._a.dtype)[index])
-
-    def log_prob(self, value: Any) -> Any:
-        self._validate_sample(value)
-        return self._categorical.log_prob(value.argmax(-1))
-
-    def entropy(self) -> Any:
-        return self._categorical.entropy()
-
-
-class Multinomial(Distribution):
-    """Counts of classes in ``total_count`` categorical draws."""
-
-    arg_constraints = {"probs": constraints.dependent, "logits": constraints.dependent}
-
-    def __init__(
-        self, total_count: int = 1, probs: Any = None, logits: Any = None, validate_args: bool | None = None
-    ) -> None:
-        if not isinstance(total_count, int):
-            raise ArgumentError("inhomogeneous total_count is not supported")
-        self.total_count = total_count
-        self._categorical = Categorical(probs, logits, validate_args)
-        super().__init__(self._categorical.batch_shape, (self._categorical._count,), validate_args=validate_args)
-
-    @property
-    def probs(self) -> Any:
-        """Probabilities."""
-        return self._categorical.probs
-
-    @property
-    def logits(self) -> Any:
-        """Log-probabilities."""
-        return self._categorical.logits
-
-    @property
-    def support(self) -> Any:
-        return constraints.multinomial(self.total_count)
-
-    @property
-    def mean(self) -> Any:
-        return self.probs * self.total_count
-
-    @property
-    def variance(self) -> Any:
-        return self.total_count * self.probs * (1 - self.probs)
-
-    def sample(self, sample_shape: Any = ()) -> Any:
-        classes = self._categorical.sample((self.total_count, *sample_shape))._a
-        one_hot = np.eye(self._categorical._count, dtype=self.probs._a.dtype)
-        return drawn(one_hot[classes].sum(0))
-
-    def log_prob(self, value: Any) -> Any:
-        self._validate_sample(value)
-        return lgamma(value.sum(-1) + 1) - lgamma(value + 1).sum(-1) + value.xlogy(self.probs).sum(-1)
-
-
-class Dirichlet(Distribution):
-    """Points of the simplex: (..., k)."""
-
-    arg_constraints = {"concentration": constraints.positive}
-    has_rsample = True
-
-    def __init__(self, concentration: Any, validate_args: bool | None = None) -> None:
-        if concentration.dim() < 1:
-            raise ArgumentError("`concentration` parameter must be at least one-dimensional.")
-        self.concentration = concentration
-        super().__init__(tuple(concentration.shape[:-1]), tuple(concentration.shape[-1:]), validate_args=validate_args)
-
-    @property
-    def support(self) -> Any:
-        return constraints.simplex
-
-    @property
-    def mean(self) -> Any:
-        return self.concentration / self.concentration.sum(-1, keepdim=True)
-
-    @property
-    def variance(self) -> Any:
-        total = self.concentration.sum(-1, keepdim=True)
-        return self.concentration * (total - self.concentration) / (total.pow(2) * (total + 1))
-
-    def rsample(self, sample_shape: Any = ()) -> Any:
-        x = standard_gamma(self.concentration.expand(tuple(self._extended_shape(sample_shape))))
-        return x / x.sum(-1, keepdim=True)
-
-    def log_prob(self, value: Any) -> Any:
-        self._validate_sample(value)
-        a = self.concentration
-        return (a - 1.0).xlogy(value).sum(-1) + lgamma(a.sum(-1)) - lgamma(a).sum(-1)
-
-    def entropy(self) -> Any:
-        a = self.concentration
-        k, total = a.shape[-1], a.sum(-1)
-        return lgamma(a).sum(-1) - lgamma(total) - (k - total) * digamma(total) - ((a - 1.0) * digamma(a)).sum(-1)

@@ -9,13 +9,15 @@ from allgrad.context import ctx
 from allgrad.distributions import constraints
 from allgrad.distributions.continuous import Elementwise
 from allgrad.distributions.distribution import drawn, parameters
+from allgrad.distributions.exp_family import ExponentialFamily
+from allgrad.functions.bessel import igamma
 from allgrad.functions.joining import stack
 from allgrad.functions.pointwise_special import digamma, lgamma
 from allgrad.ops.gamma_sample import gamma_slope
 from allgrad.random import default_generator
 
 
-class Gamma(Elementwise):
+class Gamma(Elementwise, ExponentialFamily):
     """Shape ``concentration``, ``rate`` one over scale."""
 
     names: tuple[str, ...] = ("concentration", "rate")
@@ -56,6 +58,17 @@ class Gamma(Elementwise):
         a = self.concentration
         return a - self.rate.log() + lgamma(a) + (1.0 - a) * digamma(a)
 
+    def cdf(self, value: Any) -> Any:
+        self._validate_sample(value)
+        return igamma(self.concentration, self.rate * value)
+
+    @property
+    def _natural_params(self) -> Any:
+        return self.concentration - 1, -self.rate
+
+    def _log_normalizer(self, x: Any, y: Any) -> Any:
+        return lgamma(x + 1) + (x + 1) * (-y.reciprocal()).log()
+
 
 def standard_gamma(alpha: Any) -> Any:
     """Gamma numbers of rate one through which gradients flow to ``alpha``."""
@@ -79,7 +92,7 @@ class Chi2(Gamma):
         Gamma.__init__(self, 0.5 * self.df, 0.5 * self.df**0, validate_args=validate_args)
 
 
-class Beta(Elementwise):
+class Beta(Elementwise, ExponentialFamily):
     """On (0, 1), with ``concentration1`` for large and ``concentration0`` for small values."""
 
     names: tuple[str, ...] = ("concentration1", "concentration0")
@@ -98,6 +111,11 @@ class Beta(Elementwise):
     @property
     def mean(self) -> Any:
         return self.concentration1 / (self.concentration1 + self.concentration0)
+
+    @property
+    def mode(self) -> Any:
+        a, b = self.concentration1, self.concentration0
+        return ((a - 1) / (a + b - 2)).masked_fill((a <= 1) | (b <= 1), float("nan"))
 
     @property
     def variance(self) -> Any:
@@ -123,3 +141,10 @@ class Beta(Elementwise):
     def entropy(self) -> Any:
         a, b = self.concentration1, self.concentration0
         return self._log_norm() - (a - 1) * digamma(a) - (b - 1) * digamma(b) + (a + b - 2) * digamma(a + b)
+
+    @property
+    def _natural_params(self) -> Any:
+        return self.concentration1, self.concentration0
+
+    def _log_normalizer(self, x: Any, y: Any) -> Any:
+        return lgamma(x) + lgamma(y) - lgamma(x + y)

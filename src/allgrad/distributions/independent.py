@@ -32,7 +32,23 @@ class Independent(Distribution):
 
     @property
     def support(self) -> Any:
-        return self.base_dist.support
+        found = self.base_dist.support
+        more = self.reinterpreted_batch_ndims
+        return constraints.independent(found, more) if more else found
+
+    @property
+    def has_enumerate_support(self) -> bool:  # type: ignore[override]  # computed
+        return self.base_dist.has_enumerate_support and not self.reinterpreted_batch_ndims
+
+    def enumerate_support(self, expand: bool = True) -> Any:
+        if self.reinterpreted_batch_ndims:
+            self._absent("enumerate_support over the cartesian product of an event's elements")
+        return self.base_dist.enumerate_support(expand)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        inner = tuple(self.event_shape)[: self.reinterpreted_batch_ndims]
+        base = self.base_dist.expand((*batch_shape, *inner))
+        return Independent(base, self.reinterpreted_batch_ndims, validate_args=False)
 
     @property
     def mean(self) -> Any:
@@ -100,6 +116,11 @@ class MultivariateNormal(Distribution):
         return self.loc
 
     mode = mean
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        b = tuple(batch_shape)
+        tril = self.scale_tril.expand(*b, -1, -1)
+        return MultivariateNormal(self.loc.expand(*b, -1), scale_tril=tril, validate_args=False)
 
     @property
     def covariance_matrix(self) -> Any:

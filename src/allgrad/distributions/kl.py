@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from allgrad.distributions.continuous import Exponential, Laplace, Normal, Uniform
-from allgrad.distributions.discrete import Bernoulli, Categorical, Dirichlet, Geometric, OneHotCategorical, Poisson
+from allgrad.distributions.discrete import Bernoulli, Categorical, Geometric, Poisson
+from allgrad.distributions.discrete_vectors import Dirichlet, OneHotCategorical
 from allgrad.distributions.gammas import Beta, Gamma
 from allgrad.distributions.independent import Independent, MultivariateNormal
 from allgrad.errors import UnsupportedError

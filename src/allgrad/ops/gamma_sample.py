@@ -27,6 +27,16 @@ def gamma_cdf(a: Array, x: Array) -> Array:
     return out
 
 
+def gamma_tail(a: Array, x: Array) -> Array:
+    """Q(a, x) = 1 - P(a, x) in float64, without cancellation where it is small."""
+    a, x = np.broadcast_arrays(np.asarray(a, np.float64), np.asarray(x, np.float64))
+    out = np.empty(a.shape)
+    low = x < a + 1
+    out[low] = 1 - _series(a[low], x[low])
+    out[~low] = _fraction(a[~low], x[~low])
+    return out
+
+
 def _front(a: Array, x: Array) -> Array:
     log_gamma = np.array([math.lgamma(v) for v in np.ravel(a)]).reshape(np.shape(a))
     return np.exp(a * np.log(np.maximum(x, _TINY)) - x - log_gamma)

@@ -6,7 +6,8 @@ Which numbers are PyTorch's (2.13, CPU wheel, x86 with AVX2), and how closely:
   but float64; ``integers``, ``random``, ``permutation``, ``bernoulli`` (so dropout's masks too);
 - computed in float64 with the C library's or NumPy's functions, so equal up to the last places of float64, and the same
   after rounding to float32 or to a count (but for a tie in some 1e8 draws): the other ``uniform`` and ``normal``,
-  ``exponential``, ``geometric``, ``cauchy``, ``log_normal``, ``multinomial``, ``poisson``, ``gamma``, ``beta``;
+  ``exponential``, ``geometric``, ``cauchy``, ``log_normal``, ``multinomial``, ``poisson``, ``binomial``, ``gamma``,
+  ``beta``;
 - less closely: ``gamma`` and ``beta`` in float32 (1e-6), ``multinomial`` without replacement on 16-bit weights (ties).
 
 ``state`` is PyTorch's too: the bytes of ``torch.get_rng_state()`` may be handed to ``set_state`` and back.
@@ -262,6 +263,13 @@ class Generator:
             raise ArgumentError("invalid Poisson rate, expected rate to be non-negative; found a negative or NaN one")
         with self._lock:
             return _rounded(rejection.poisson(self._words, wide.reshape(-1)).reshape(lam.shape), lam.dtype)
+
+    def binomial(self, counts: Any, probs: Any) -> np.ndarray:
+        """Successes in ``counts`` trials of chance ``probs``, arrays of one shape: that shape, probs' dtype."""
+        n, p = np.asarray(counts), np.asarray(probs)
+        with self._lock:
+            flat = rejection.binomial(self._words, n.astype(np.float64).ravel(), p.astype(np.float64).ravel())
+        return _rounded(flat.reshape(p.shape), p.dtype)
 
     def multinomial(self, weights: Any, n: int, replacement: bool = False) -> np.ndarray:
         """``n`` indices drawn by weight: (classes,) -> (n,), or (rows, classes) -> (rows, n), int64."""

@@ -59,6 +59,57 @@ def _large_poisson(rate: float, draw: Callable[[], float]) -> float:
             return float(k)
 
 
+def binomial(words: Words, counts: np.ndarray, probs: np.ndarray) -> np.ndarray:
+    """Successes in ``counts`` trials of chance ``probs``: (n,), (n,) float64 -> (n,) float64."""
+    with Tape(words, 4 * counts.size) as draw:
+        return np.array([_one_binomial(n, p, draw) for n, p in zip(counts.tolist(), probs.tolist())], np.float64)
+
+
+def _one_binomial(count: float, prob: float, draw: Callable[[], float]) -> float:
+    if count <= 0 or prob <= 0:
+        return 0.0
+    if prob >= 1:
+        return count
+    if prob > 0.5:
+        return count - _one_binomial(count, 1 - prob, draw)
+    if count * prob >= 10:
+        return _large_binomial(count, prob, draw)
+    # The gaps between successes are geometric: count those that fit into the trials.
+    successes, used, log_failure = 0.0, 0.0, math.log1p(-prob)
+    while True:
+        u = draw()
+        used += math.ceil(math.log(u) / log_failure) if u > 0 else math.inf
+        if used > count:
+            return successes
+        successes += 1
+
+
+def _large_binomial(count: float, prob: float, draw: Callable[[], float]) -> float:
+    """W. Hörmann, "The generation of binomial random variates" (1993), BTRS."""
+    spread = math.sqrt(count * prob * (1 - prob))
+    b = 1.15 + 2.53 * spread
+    a = -0.0873 + 0.0248 * b + 0.01 * prob
+    accept = 0.92 - 4.2 / b
+    alpha = (2.83 + 5.1 / b) * spread
+    log_odds = math.log(prob / (1 - prob))
+    mode = math.floor((count + 1) * prob)
+    at_mode = math.lgamma(mode + 1) + math.lgamma(count - mode + 1)
+    while True:
+        u = draw() - 0.5
+        v = draw()
+        us = 0.5 - abs(u)
+        if us == 0.0:
+            continue
+        k = math.floor((2 * a / us + b) * u + count * prob + 0.5)
+        if k < 0 or k > count:
+            continue
+        if us >= 0.07 and v <= accept:
+            return float(k)
+        likelihood = at_mode - math.lgamma(k + 1) - math.lgamma(count - k + 1) + (k - mode) * log_odds
+        if v == 0.0 or math.log(v * alpha / (a / (us * us) + b)) <= likelihood:
+            return float(k)
+
+
 def gamma(words: Words, shapes: np.ndarray) -> np.ndarray:
     """One gamma number of scale 1 for each shape parameter >= 0: (n,) float64 -> (n,) float64."""
     with Tape(words, 4 * shapes.size) as draw:
