@@ -82,7 +82,7 @@ def is_backend_available(backend: str) -> bool:
 
 
 def get_default_backend_for_device(device: Any) -> str:
-    """"gloo", which runs on allgrad's communicators; there are no other devices than the CPU."""
+    """The name "gloo": it runs on allgrad's communicators; there are no other devices than the CPU."""
     if str(device).partition(":")[0] != "cpu":
         raise ArgumentError(f"Default backend not found for device: {device}; allgrad runs on the CPU")
     return "gloo"
