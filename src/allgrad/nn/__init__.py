@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from allgrad.nn import functional, init, utils
+from allgrad.nn import attention, functional, init, utils
 from allgrad.nn.modules.activation import (
     CELU,
     ELU,
@@ -78,6 +78,9 @@ from allgrad.nn.modules.lazy import (
     LazyConvTranspose1d,
     LazyConvTranspose2d,
     LazyConvTranspose3d,
+    LazyInstanceNorm1d,
+    LazyInstanceNorm2d,
+    LazyInstanceNorm3d,
 )
 from allgrad.nn.modules.linear import (
     Bilinear,
@@ -266,6 +269,9 @@ __all__ = [
     "LazyConvTranspose1d",
     "LazyConvTranspose2d",
     "LazyConvTranspose3d",
+    "LazyInstanceNorm1d",
+    "LazyInstanceNorm2d",
+    "LazyInstanceNorm3d",
     "LazyLinear",
     "LeakyReLU",
     "Linear",
@@ -342,6 +348,7 @@ __all__ = [
     "ZeroPad1d",
     "ZeroPad2d",
     "ZeroPad3d",
+    "attention",
     "functional",
     "init",
     "utils",

@@ -9,7 +9,15 @@ from typing import Any
 
 from allgrad.absent import on_cpu
 from allgrad.functions.creation import ones, zeros
-from allgrad.nn.modules.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, _NormBase
+from allgrad.nn.modules.batchnorm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    _NormBase,
+)
 from allgrad.nn.modules.conv import (
     Conv1d,
     Conv2d,
@@ -134,11 +142,14 @@ class _LazyBatchNorm(_NormBase):
         self.weight = UninitializedParameter(dtype=dtype) if affine else None
         self.bias = UninitializedParameter(dtype=dtype) if affine and bias else None
 
+    def _features_of(self, input: Any) -> int:
+        return input.shape[1]
+
     def _check_input_dim(self, input: Any) -> None:
         super()._check_input_dim(input)
         if self.num_features:
             return
-        self.num_features = input.shape[1]
+        self.num_features = self._features_of(input)
         for p in (self.weight, self.bias):
             if p is not None:
                 p.materialize((self.num_features,), dtype=self._dtype)
@@ -166,3 +177,34 @@ class LazyBatchNorm3d(_LazyBatchNorm, BatchNorm3d):
     """A BatchNorm3d whose ``num_features`` comes from the first batch."""
 
     cls_to_become = BatchNorm3d
+
+
+class _LazyInstanceNorm(_LazyBatchNorm):
+    dims: tuple[int, ...]
+
+    def __init__(
+        self, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True, track_running_stats: bool = True,
+        device: Any = None, dtype: Any = None, *, bias: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__(eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+
+    def _features_of(self, input: Any) -> int:
+        return input.shape[1 if input.dim() == max(self.dims) else 0]
+
+
+class LazyInstanceNorm1d(_LazyInstanceNorm, InstanceNorm1d):
+    """An InstanceNorm1d whose ``num_features`` comes from the first batch."""
+
+    cls_to_become = InstanceNorm1d
+
+
+class LazyInstanceNorm2d(_LazyInstanceNorm, InstanceNorm2d):
+    """An InstanceNorm2d whose ``num_features`` comes from the first batch."""
+
+    cls_to_become = InstanceNorm2d
+
+
+class LazyInstanceNorm3d(_LazyInstanceNorm, InstanceNorm3d):
+    """An InstanceNorm3d whose ``num_features`` comes from the first batch."""
+
+    cls_to_become = InstanceNorm3d
