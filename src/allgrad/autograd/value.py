@@ -52,6 +52,7 @@ class Variable(Recorded):
     _grad_hooks: dict[int, Any] | None = None  # on a leaf's incoming gradient
     _post_hooks: dict[int, Any] | None = None  # after a leaf's gradient was accumulated
     _grad_buffer: Array | None = None  # where the first gradient is written, a span of a bucket; None: anywhere
+    _averager: Any = None  # the reducer that averages the gradient of a parameter over ranks
     _inference: bool = False
 
 

@@ -184,7 +184,7 @@ class AllReducer:
             self._buffers.remove(entry[0])
             memory.free()
 
-        entry.append((Buffer(mine, shared=True, release=release), memory))
+        entry.append((Buffer(mine, shared=True, release=release, unseen=memory.unseen), memory))
         self._buffers.append(entry[0])
         return entry[0][0]
 

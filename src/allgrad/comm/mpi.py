@@ -10,6 +10,7 @@ import socket
 import sys
 import tempfile
 import warnings
+import weakref
 from typing import Any, NoReturn
 
 import numpy as np
@@ -41,21 +42,54 @@ _EXIT_TAG = 1
 _SPARE_BYTES = 4 * 1024 * 1024
 
 
+class _Windows:
+    """The windows of this process that are open, in the order in which they were made, and whether one was freed."""
+
+    def __init__(self) -> None:
+        self.open: list[Any] = []
+        self.some_freed = False
+
+    def free(self, window: Any) -> None:
+        self.open = [w for w in self.open if w is not window]
+        self.some_freed = True
+        window.Free()
+
+    def free_all(self) -> None:
+        """At the end, oldest first, as on all ranks.
+
+        Open MPI frees what is left in the order of its table, where a new window takes the place of a freed one: ranks of
+        several groups would wait for each other in crossed order, for ever.
+        """
+        if self.some_freed:
+            while self.open:
+                self.open.pop(0).Free()
+
+
+_windows = _Windows()
+
+
 class SharedMemory:
     """A window of ``MPI.Win.Allocate_shared``: ``rows[r]`` is rank r's memory (nbytes,), ``common`` one more for all."""
 
     def __init__(self, window: Any, size: int, nbytes: int, common: int) -> None:
         self._window = window
+        _windows.open.append(window)
         pages = _pages(nbytes)
         segments = [np.frombuffer(window.Shared_query(r)[0], np.uint8) for r in range(size)]
+        self._segments = [weakref.ref(segment) for segment in segments]  # every array of the memory keeps its one alive
         skips = [-segment.ctypes.data % 64 for segment in segments]
         self.rows: list[Array] = [segment[skip : skip + nbytes] for segment, skip in zip(segments, skips)]
         self.common: Array = segments[0][skips[0] + pages :][:common]
 
+    def unseen(self) -> bool:
+        """Give up ``rows`` and ``common``; whether nobody in this process has an array of the memory any more."""
+        self.rows, self.common = [], np.empty(0, np.uint8)
+        return all(segment() is None for segment in self._segments)
+
     def free(self) -> None:
         """Unmap; collective.  Arrays made from the memory must not be touched any more."""
         self.rows, self.common = [], np.empty(0, np.uint8)
-        self._window.Free()
+        _windows.free(self._window)
 
 
 def _pages(nbytes: int) -> int:
@@ -198,6 +232,7 @@ class World:
         requests = [self._notices.Isend(nothing, r, _EXIT_TAG) for r in others]
         await_others(self.board, lambda: len(self._ended) == len(others), self.poke)
         MPI.Request.Waitall(requests)
+        _windows.free_all()
 
     # -- what communicators need of MPI ---------------------------------------------------------------------------
 

@@ -126,6 +126,10 @@ class MpiCommunicator(Communicator):
         steps, result = self._reducer.start(call, flat, op, scale, shared_result, self._algorithm)
         return self._queue.add(steps, read_only(result) if shared_result else result, call.signature)
 
+    @property
+    def idle(self) -> bool:
+        return not self._queue.pending and self._queue.failed is None
+
     def progress(self) -> None:
         if self._queue.pending:
             self._queue.push()

@@ -77,6 +77,7 @@ class Communicator(ABC):
     hosts: tuple[str, ...]
     nodes: int = 1
     group: Any = None  # the default process group that the layer above made of this world
+    leases: Any = None  # what of it the layer above has lent to wrapped models
 
     def __init__(self) -> None:
         self.sequence = 0
@@ -153,6 +154,11 @@ class Communicator(ABC):
         facts = (*self._asked, OWN_SPAN) if own_span else self._asked
         call = self._call("all_reduce", _scaled(op, scale), flat.dtype, flat.size, *facts, label=label)
         return self._start_all_reduce(call, flat, op, scale, shared_result)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no work is under way here, and none has failed."""
+        return True
 
     def progress(self) -> None:
         """Push started work on without waiting.  Costs next to nothing when there is none."""

@@ -46,9 +46,12 @@ class Buffer:
     ``shared`` says whether the other ranks of the node can see it.  Arrays made from it die with ``free()``.
     """
 
-    def __init__(self, memory: Array, *, shared: bool = False, release: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, memory: Array, *, shared: bool = False, release: Callable[[], None] | None = None,
+        unseen: Callable[[], bool] | None = None,
+    ) -> None:  # fmt: skip
         self._memory: Array | None = memory  # (nbytes,) uint8
-        self._release = release
+        self._release, self._unseen = release, unseen
         self.nbytes = memory.size
         self.shared = shared
         self.address = memory.ctypes.data if memory.size else 0
@@ -68,13 +71,17 @@ class Buffer:
             )
         return self._memory[start:stop].view(kind)
 
+    def unseen(self) -> bool:
+        """Give up this object's own arrays of the memory; whether this process holds no other, so that ``free`` is safe."""
+        self._memory = None
+        return self._unseen is None or self._unseen()
+
     def free(self) -> None:
         """Give the memory back; a collective call where the memory is shared.  A second call does nothing."""
-        if self._memory is None:
-            return
         self._memory = None
-        if self._release is not None:
-            self._release()
+        release, self._release = self._release, None
+        if release is not None:
+            release()
 
 
 def plain_buffer(nbytes: int) -> Buffer:

@@ -30,7 +30,7 @@ class BucketStep(Taker):
                 f"{_WORDS} needs DistributedDataParallel(..., nonfinite_limit=None): whether a step with NaN is dropped is voted "
                 "on at the end of backward, when most buckets have been stepped"
             )
-        self.model, self.optimizer, self._reducer = model, optimizer, model.reducer
+        self.optimizer, self._reducer = optimizer, model.reducer
         self._next = 0  # the bucket that is stepped next
         self._broken = ""  # why parameters are stepped in part; until a state is loaded
         self._parts = [self._part({span.param for span in b.plan.spans}) for b in self._reducer.buckets]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,13 @@ from allgrad.distributed.agreement import check_same_model, check_same_settings
 from allgrad.distributed.algorithms.join import Join, Joinable, JoinHook
 from allgrad.distributed.bucket_step import StepsInBackward
 from allgrad.distributed.buckets import Spec
-from allgrad.distributed.group import ProcessGroup, entered
+from allgrad.distributed.group import ProcessGroup, default_group, entered
 from allgrad.distributed.hooks import Hook
 from allgrad.distributed.join_ddp import DDPJoinHook, first_active
 from allgrad.distributed.lateness import Lateness
 from allgrad.distributed.lateness import wanted as lateness_wanted
 from allgrad.distributed.lateness_report import LateReport, late_report
+from allgrad.distributed.leases import leases_of
 from allgrad.distributed.loss_weights import Weigher
 from allgrad.distributed.outputs import begins_round
 from allgrad.distributed.reducer import Reducer
@@ -27,11 +28,15 @@ from allgrad.distributed.shards import Sharding
 from allgrad.distributed.shards_steps import ShardSteps
 from allgrad.distributed.step_word import Gate
 from allgrad.distributed.weights import Weights
-from allgrad.errors import ArgumentError, DtypeError, UnsupportedError
+from allgrad.errors import ArgumentError, DistributedError, DtypeError, UnsupportedError
 from allgrad.nn.modules.module import Module
 from allgrad.nn.parameter import is_lazy
 
 MIB = 1024 * 1024
+_TIES = {  # what ties a wrapped model to the other ranks; a copy gets its own
+    "process_group", "reducer", "sentinel", "late", "sharding", "_all_params", "_wanting", "_settings", "_weigher", "_lease",
+    "_slot", "_join", "meet_buffers",
+}  # fmt: skip
 
 
 class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
@@ -59,9 +64,28 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
                 raise UnsupportedError(
                     f"DistributedDataParallel has no {name}; cast the module with .to(dtype) instead"
                 )
-        ignored = set(getattr(module, "_ddp_params_and_buffers_to_ignore", ()))
-        self._all_params = [(n, p) for n, p in module.named_parameters() if n not in ignored]
-        params = [(n, p) for n, p in self._all_params if p.requires_grad]
+        if bucket_cap_mb is not None and float(bucket_cap_mb) <= 0:
+            raise ArgumentError(f"bucket_cap_mb must be positive, found {bucket_cap_mb}")
+        self.module = module
+        self.broadcast_buffers = broadcast_buffers
+        self.find_unused_parameters = find_unused_parameters
+        self.static_graph = static_graph
+        self.gradient_as_bucket_view = gradient_as_bucket_view
+        self._given = {
+            "init_sync": init_sync, "bucket_cap_mb": bucket_cap_mb, "nonfinite_limit": nonfinite_limit,
+            "replica_check": replica_check, "shards": shards, "exact_mean": exact_mean,
+        }  # fmt: skip
+        self._enter(process_group, **self._given)
+
+    def _enter(
+        self, process_group: Any, *, init_sync: bool, bucket_cap_mb: float | None, nonfinite_limit: int | None,
+        replica_check: int | None, shards: int | None, exact_mean: bool,
+    ) -> None:  # fmt: skip
+        """Become the same as on the other ranks, and have gradients averaged from now on.  Collective."""
+        module = self.module
+        named, buffers = self._not_ignored(module.named_parameters()), self._not_ignored(module.named_buffers())
+        self._all_params = named
+        params = [(n, p) for n, p in named if p.requires_grad]
         if not params:
             raise ArgumentError(
                 "DistributedDataParallel is not needed when a module doesn't have any parameter that requires a gradient."
@@ -70,36 +94,25 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
         if lazy:
             raise ArgumentError(f"parameter {lazy[0]!r} has no shape yet; run one batch through the module first")
         cap = 25.0 if bucket_cap_mb is None else float(bucket_cap_mb)
-        if cap <= 0:
-            raise ArgumentError(f"bucket_cap_mb must be positive, found {bucket_cap_mb}")
-        self.module = module
         self.process_group: ProcessGroup = entered(process_group, "DistributedDataParallel")
-        self.broadcast_buffers = broadcast_buffers
-        self.find_unused_parameters = find_unused_parameters
-        self.static_graph = static_graph
-        self.gradient_as_bucket_view = gradient_as_bucket_view
         comm = self.process_group.comm
         if init_sync:
-            check_same_model(comm, [Spec(n, tuple(p.shape), p._a.dtype.name) for n, p in module.named_parameters()])
-            check_same_model(
-                comm, [Spec(n, tuple(b.shape), b._a.dtype.name) for n, b in module.named_buffers()], "buffer"
-            )
-            check_same_model(comm, [Spec(n, tuple(p.shape), p._a.dtype.name) for n, p in params], "trained parameter")
+            for found, what in ((named, "parameter"), (buffers, "buffer"), (params, "trained parameter")):
+                check_same_model(comm, [Spec(n, tuple(t.shape), t._a.dtype.name) for n, t in found], what)
             settings = {
                 "bucket_cap_mb": cap,
-                "broadcast_buffers": broadcast_buffers,
+                "broadcast_buffers": self.broadcast_buffers,
                 "nonfinite_limit": nonfinite_limit,
                 "replica_check": replica_check,
                 "shards": shards,
                 "exact_mean": exact_mean,
             }
             check_same_settings(comm, settings, "DistributedDataParallel")
-            self._broadcast([*module.parameters(), *module.buffers()])
+            self._broadcast([t for _, t in (*named, *buffers)])
         first = min(cap, 1.0) if bucket_cap_mb is None else cap
-        # Two models in one program must not wait for each other's messages: each further one has a stream of its own.
-        if self.process_group.wrapped:
-            comm = comm.split(0, comm.rank) or comm
-        self.process_group.wrapped += 1
+        self._lease = leases_of(comm).enter(self) if comm.size > 1 else None
+        if self._lease is not None:
+            comm = self._lease.stream  # two models in one program must not wait for each other's messages
         self._settings: dict[str, Any] = {
             "cap_bytes": int(cap * MIB), "first_cap_bytes": int(first * MIB), "nonfinite_limit": nonfinite_limit
         }  # fmt: skip
@@ -118,7 +131,34 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
             if self.process_group.gate is None:
                 self.process_group.gate = Gate(self.process_group.comm)
             self._slot = self.process_group.gate.enter(self)
+            if self._lease is not None:
+                self._lease.gate, self._lease.slot = self.process_group.gate, self._slot
         self._pass_gate()
+
+    @staticmethod
+    def _set_params_and_buffers_to_ignore_for_model(module: Module, params_and_buffers_to_ignore: Any) -> None:
+        """Before wrapping: the parameters and buffers of ``module`` with these names stay each rank's own."""
+        module._ddp_params_and_buffers_to_ignore = params_and_buffers_to_ignore
+
+    def _not_ignored(self, named: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+        ignored = set(getattr(self.module, "_ddp_params_and_buffers_to_ignore", ()))
+        return [(name, t) for name, t in named if name not in ignored]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: all but what ties the model to the other ranks.  Default process group only."""
+        if self.__dict__.get("process_group") not in (None, default_group()):
+            raise DistributedError(
+                "DDP Pickling/Unpickling are only supported when using DDP with the default process group; "
+                "copy model.module, and wrap the copy over the group"
+            )
+        return {k: v for k, v in self.__dict__.items() if k not in _TIES}
+
+    def __getattr__(self, name: str) -> Any:
+        """A copy joins the default group when it first needs to: when it trains, not when it evaluates."""
+        if name in _TIES and "_given" in self.__dict__ and "process_group" not in self.__dict__:
+            self._enter(None, **self._given)
+            return self.__dict__[name]
+        return super().__getattr__(name)
 
     def _plan(self, comm: Any) -> None:
         """Make the reducer for the parameters that want a gradient now."""
@@ -126,6 +166,8 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
         self.reducer = Reducer([(n, p) for n, p in self._all_params if p._rg], comm, **self._settings)
         self.reducer.sentinel, self.reducer.weigher = self.sentinel, self._weigher
         self.reducer.views = self.gradient_as_bucket_view
+        if self._lease is not None:
+            self._lease.reducer = self.reducer
         if self.late is not None:
             self.late.attach(self.reducer)
 
@@ -155,7 +197,9 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
         if gate is not None:
             gate.broken = False
         before = self.reducer
-        before.close()
+        memory = before.close()
+        if self._lease is not None:
+            leases_of(self.process_group.comm).left += memory
         self._plan(comm)
         now = self.reducer
         now.enabled, now.weights, now.hook, now.hook_state = (
@@ -180,6 +224,10 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """The module's forward; buffers (running statistics) come from rank 0 first while training."""
+        if "process_group" not in self.__dict__:  # a copy
+            if not (self.training and ctx.grad_enabled):
+                return self.module(*inputs, **kwargs)
+            self._enter(None, **self._given)
         if self.sharding is not None:
             self.sharding.check_forward()
         if self.training and ctx.grad_enabled and self.require_backward_grad_sync:
@@ -212,7 +260,7 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
         """
         if self.broadcast_buffers:
             self.sentinel.before_buffers()
-            buffers = list(self.module.buffers())
+            buffers = [b for _, b in self._not_ignored(self.module.named_buffers())]
             if buffers and self.reducer.gate is not None and not asked:
                 source = self.reducer.gate.buffers(self)
             if source:

@@ -27,7 +27,6 @@ class ProcessGroup:
         self.timeout_s = timeout_s
         if timeout_s is not None:
             comm.set_timeout(timeout_s)
-        self.wrapped = 0  # how many models were wrapped over this group
         self.gate: Any = None  # its step words, once a model was wrapped over it (step_word.Gate)
 
     def rank(self) -> int:
@@ -132,11 +131,23 @@ def default_group() -> ProcessGroup:
     return found
 
 
-class GroupMember:
+class _WorldMeta(type):
+    """``WORLD`` is asked of the class, and is another group on each virtual rank."""
+
+    @property
+    def WORLD(cls) -> ProcessGroup | None:
+        """The default group; None before ``init_process_group``."""
+        return _default()
+
+
+class GroupMember(metaclass=_WorldMeta):
     """PyTorch's names for the default group and for no group."""
 
-    WORLD = None
     NON_GROUP_MEMBER = object()
+
+
+class group(metaclass=_WorldMeta):
+    """``dist.group.WORLD`` is the default group."""
 
 
 def group_of(group: Any) -> ProcessGroup:
@@ -241,4 +252,6 @@ def destroy_process_group(group: Any = None) -> None:
     if found is _default():
         _set_default(None)
     else:
+        if found.comm.leases is not None:
+            found.comm.leases.close()
         found.comm.close()

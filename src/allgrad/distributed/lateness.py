@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import time
+import weakref
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
@@ -74,11 +75,11 @@ class Lateness:
         inner.register_forward_hook(after)
 
     def _time_buffers(self, model: Any) -> None:
-        meet = model.meet_buffers
+        meet, held = type(model).meet_buffers, weakref.ref(model)  # no cycle: a model dropped is gone at once
 
         def timed(*args: Any, **kwargs: Any) -> None:
             since = time.perf_counter()
-            meet(*args, **kwargs)
+            meet(held(), *args, **kwargs)
             self.waiting_s += time.perf_counter() - since  # nearly all of it: the buffers themselves are small
 
         model.meet_buffers = timed

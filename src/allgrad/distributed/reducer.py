@@ -21,14 +21,14 @@ import numpy as np
 from allgrad.autograd.record import wrap
 from allgrad.autograd.walk import queue_callback
 from allgrad.comm import Communicator, Work
-from allgrad.comm.work import DoneWork
+from allgrad.comm.work import Buffer, DoneWork
 from allgrad.context import ctx
 from allgrad.distributed.buckets import BucketPlan, Spec, plan_buckets
 from allgrad.distributed.global_graph import with_graph
 from allgrad.distributed.hooks import Hook, lets_replicas_differ, run_hook
 from allgrad.distributed.rounds import join_round, number_of_next
 from allgrad.distributed.sentinel import Sentinel
-from allgrad.distributed.taking import Taker
+from allgrad.distributed.taking import Taken, Taker
 from allgrad.distributed.votes import FAILED, Votes, first_bad
 from allgrad.distributed.weights import Weights, scaled
 from allgrad.errors import DistributedError, GradientError
@@ -107,9 +107,28 @@ class Reducer:
         self._tail_work: Work | None = None
         self._warned: set[str] = set()
         self._handles = []
+        self.given_up: set[int] = set()  # parameters that a model wrapped later averages
         for i, p in enumerate(self.params):
+            if p._averager is not None:
+                p._averager.give_up(p)
+            p._averager = self
             p._grad_buffer = self.home[i][1]
             self._handles.append(p.register_post_accumulate_grad_hook(lambda p, i=i: self._on_gradient(i)))
+
+    def give_up(self, param: Any) -> None:
+        """``param`` was wrapped again, alone or in another model: from now on only that one averages its gradient.
+
+        Two would write into each other's buckets while messages are under way.
+        """
+        i = next(i for i, p in enumerate(self.params) if p is param)
+        self._handles[i].remove()
+        self.given_up.add(i)
+        if param._grad is not None and np.may_share_memory(param._grad._a, self.home[i][1]):
+            param._grad = wrap(param._grad._a.copy())
+
+    def _own(self) -> list[Any]:
+        """The parameters that no other model averages."""
+        return [p for i, p in enumerate(self.params) if i not in self.given_up]
 
     def prepare(self) -> None:
         """Before a forward whose backward is to be synchronized."""
@@ -144,7 +163,7 @@ class Reducer:
         self.used.fill(0)
         self.ballot.fill(0)
         for bucket in self.buckets:
-            bucket.missing = {s.param for s in bucket.plan.spans if self.params[s.param]._rg}
+            bucket.missing = {s.param for s in bucket.plan.spans if self.params[s.param]._rg} - self.given_up
             bucket.work = None
         if not alone:
             join_round(self)
@@ -174,9 +193,11 @@ class Reducer:
 
     def reached(self, walk: Any) -> bool:
         """Whether a backward goes through this model: to its parameters, or through what its forward returned."""
-        if self.active or not self.enabled or self.gate is None or not self._outputs:
+        if self.active or not self.enabled or self.gate is None:
             return False
-        return any(walk.reaches(p) for p in self.params) or any(n.seq in self._outputs for n in walk.reached)
+        if any(walk.reaches(p) for p in self._own()):
+            return True
+        return bool(self._outputs) and any(n.seq in self._outputs for n in walk.reached)
 
     def stand_in(self) -> None:
         """Take part in the others' backward without one of one's own; what lies in the gradients counts."""
@@ -214,6 +235,9 @@ class Reducer:
     def _settle(self, i: int) -> None:
         """See that the gradient of parameter ``i`` lies in its bucket; zeros where there is none."""
         p, (_, view) = self.params[i], self.home[i]
+        if i in self.given_up:
+            view.fill(0)
+            return
         if self.weights is not None and self.weights.aside is not None:  # this micro-batch does not count
             before = self.weights.aside.get(id(p))
             p._grad = None if before is None else wrap(before)
@@ -300,7 +324,7 @@ class Reducer:
         empty = self._weighing is not None and self._weighing[1][0] == 0  # no rank had a sample
         ctx.overflowed.difference_update(map(id, self.params))
         if not valid or empty:
-            for p in self.params:
+            for p in self._own():
                 p._grad = None
             if not valid:
                 ctx.overflowed.update(map(id, self.params))
@@ -315,7 +339,7 @@ class Reducer:
     def _hand_out(self) -> None:
         unused = []
         for i, p in enumerate(self.params):
-            if not p._rg:
+            if not p._rg or i in self.given_up:
                 continue
             if self.used[i]:
                 if not self.views:
@@ -355,14 +379,17 @@ class Reducer:
         for bucket in self.buckets:
             bucket.work = None
 
-    def close(self) -> None:
-        """Take the hooks away; the gradients stay where they are, in memory of their own.  Collective."""
+    def close(self) -> list[Buffer]:
+        """Take the hooks away; gradients stay, in memory of their own.  The memory, which is still to be freed."""
         for handle in self._handles:
             handle.remove()
         for i, p in enumerate(self.params):
-            if p._grad is not None and np.may_share_memory(p._grad._a, self.home[i][1]):
-                p._grad = wrap(p._grad._a.copy())
-            p._grad_buffer = None
-        for bucket in self.buckets:
-            bucket.memory.free()
-        self.tail.free()
+            grad, view = p._grad, self.home[i][1]
+            if grad is not None and not isinstance(grad, Taken) and np.may_share_memory(grad._a, view):
+                p._grad = wrap(grad._a.copy())
+            if p._averager is self:
+                p._averager = p._grad_buffer = None
+        memory = [*(bucket.memory for bucket in self.buckets), self.tail]
+        self.home, self.buckets, self.taker = [], [], None
+        self.used = self.ballot = np.empty(0)
+        return memory

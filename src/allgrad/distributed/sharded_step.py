@@ -10,8 +10,9 @@ Rajbhandari et al.: ZeRO: memory optimizations toward training trillion paramete
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -33,6 +34,9 @@ from allgrad.distributed.taking import (
 from allgrad.errors import ArgumentError, DistributedError, GradientError, UnsupportedError
 from allgrad.optim.elementwise import Elementwise
 from allgrad.optim.optimizer import Optimizer
+
+if TYPE_CHECKING:
+    from allgrad.distributed.ddp import DistributedDataParallel
 
 __all__ = ["ShardedOptimizer"]
 
@@ -62,7 +66,7 @@ class ShardedOptimizer(Optimizer, Taker):
 
     def __init__(self, model: Any, optimizer_class: type[Elementwise], params: Any = None, **defaults: Any) -> None:
         check_can_take(model, optimizer_class, "ShardedOptimizer")
-        self.model, self._reducer = model, model.reducer
+        self._model, self._reducer = weakref.ref(model), model.reducer  # no cycle: a model dropped is gone at once
         self._comm = model.reducer.comm
         self.optim: Elementwise | None = None
         self._whole: dict[str, Any] | None = None
@@ -76,6 +80,14 @@ class ShardedOptimizer(Optimizer, Taker):
         self._settings_back()
         self.defaults = self.optim.defaults
         model.reducer.taker = self
+
+    @property
+    def model(self) -> DistributedDataParallel:
+        """The model whose gradients are taken; DistributedError if the program has thrown it away."""
+        found = self._model()
+        if found is None:
+            raise DistributedError("the model of this ShardedOptimizer was thrown away; make both anew")
+        return found
 
     def _cut(self) -> Any:
         """This rank's pieces of all parameters."""

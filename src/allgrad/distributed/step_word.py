@@ -62,19 +62,20 @@ class Gate:
     # -- models ---------------------------------------------------------------------------------------------------
 
     def enter(self, model: DistributedDataParallel) -> int | None:
-        """The number of a new model in the words; None if there are too many.  Collective: the same on every rank."""
-        alive = sum(1 << k for k in self._models if self.in_use(k))
-        said = self.comm.all_gather_bytes(alive.to_bytes(8, "little"), label="which wrapped models are alive")
-        taken = 0
-        for each in said:
-            taken |= int.from_bytes(each, "little")
-        free = [k for k in range(MOST_MODELS) if not taken >> k & 1]
+        """The number of a new model in the words; None if there are too many.  The same on every rank."""
+        free = [k for k in range(MOST_MODELS) if k not in self._models]
         if not free:
             return None
-        for k in free:  # thrown away on all ranks
-            self._models.pop(k, None)
         self._models[free[0]] = model
         return free[0]
+
+    def leave(self, k: int) -> None:
+        """All ranks have thrown model ``k`` away (``leases.py``)."""
+        self._models.pop(k, None)
+
+    def holds(self, k: int) -> bool:
+        """Whether there are words of model ``k``."""
+        return k in self._models
 
     def in_use(self, k: int) -> bool:
         """Whether this rank's program still has model ``k``."""
@@ -221,8 +222,12 @@ class Gate:
             self.meet(what, (crc32(what.encode()), what))
 
     def close(self) -> None:
-        """The group is no more: no further words."""
+        """The group is no more: no further words.  Collective."""
         self._models.clear()
+        if self._end_of_program in ctx.endings:
+            ctx.endings.remove(self._end_of_program)
+        self._flat = np.empty(0)
+        self._memory.free()
 
     # -- words ----------------------------------------------------------------------------------------------------
 

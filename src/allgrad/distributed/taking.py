@@ -90,7 +90,11 @@ def check_same_parameters(model: DistributedDataParallel, params: list[Any], wha
 
 
 def check_unchanged(model: DistributedDataParallel, reducer: Any, what: str) -> None:
-    """DistributedError if parameters were frozen or unfrozen since: then other gradients are synchronized now."""
+    """DistributedError if parameters were frozen, unfrozen or wrapped again since: others synchronize them now."""
+    if reducer.given_up:
+        raise DistributedError(
+            f"parameters of the model were wrapped again after {what} was made; make it anew for the new model"
+        )
     if model.reducer is not reducer:
         raise DistributedError(
             f"parameters of the model were frozen or unfrozen after {what} was made, which no longer gets their gradients; "
