@@ -97,6 +97,7 @@ from allgrad.functions.arithmetic import (
     tanh,
     true_divide,
 )
+from allgrad.functions.bessel import i0, igamma, igammac
 from allgrad.functions.casts import (
     can_cast,
     is_complex,
@@ -271,6 +272,9 @@ from allgrad.functions.matmul_outer import (
     tensordot,
     trace,
 )
+from allgrad.functions.numerical import frexp, gradient, pca_lowrank, svd_lowrank
+from allgrad.functions.numerical import householder_product as orgqr
+from allgrad.functions.numerical import range_ as range
 from allgrad.functions.pointwise import (
     abs,
     absolute,
@@ -451,7 +455,6 @@ from allgrad.functions.shape_broadcast import (
     atleast_1d,
     atleast_2d,
     atleast_3d,
-    broadcast_shapes,
     broadcast_tensors,
 )
 from allgrad.functions.shape_layout import (
@@ -496,6 +499,7 @@ from allgrad.nn.functional import (
     batch_norm,
     bilinear,
     celu,
+    celu_,
     channel_shuffle,
     conv1d,
     conv2d,
@@ -527,9 +531,23 @@ from allgrad.nn.functional import (
     prelu,
     rms_norm,
     rrelu,
+    rrelu_,
     selu,
+    selu_,
     threshold,
+    threshold_,
     triplet_margin_loss,
+)
+from allgrad.nn.functional.cells import (
+    alpha_dropout,
+    binary_cross_entropy_with_logits,
+    constant_pad_nd,
+    feature_alpha_dropout,
+    feature_dropout,
+    gru_cell,
+    lstm_cell,
+    rnn_relu_cell,
+    rnn_tanh_cell,
 )
 from allgrad.nn.functional.distance import cdist
 from allgrad.printing import (
@@ -648,6 +666,7 @@ from allgrad.tensor.legacy import (
     LongTensor,
     ShortTensor,
 )
+from allgrad.tensor.size import broadcast_shapes
 
 # Importing the package allgrad.tensor bound this name to the package; users mean the function.
 tensor = creation.tensor
@@ -696,6 +715,7 @@ __all__ = [
     "adjoint",
     "all",
     "allclose",
+    "alpha_dropout",
     "amax",
     "amin",
     "aminmax",
@@ -746,6 +766,7 @@ __all__ = [
     "bernoulli",
     "bfloat16",
     "bilinear",
+    "binary_cross_entropy_with_logits",
     "bincount",
     "bitwise_and",
     "bitwise_left_shift",
@@ -769,6 +790,7 @@ __all__ = [
     "ceil",
     "ceil_",
     "celu",
+    "celu_",
     "chain_matmul",
     "channel_shuffle",
     "channels_last",
@@ -792,6 +814,7 @@ __all__ = [
     "concat",
     "concatenate",
     "conj",
+    "constant_pad_nd",
     "contiguous_format",
     "conv1d",
     "conv2d",
@@ -863,6 +886,8 @@ __all__ = [
     "expm1",
     "expm1_",
     "eye",
+    "feature_alpha_dropout",
+    "feature_dropout",
     "fill",
     "fill_",
     "finfo",
@@ -885,6 +910,7 @@ __all__ = [
     "fmod",
     "frac",
     "frac_",
+    "frexp",
     "from_numpy",
     "frombuffer",
     "full",
@@ -903,9 +929,11 @@ __all__ = [
     "get_num_interop_threads",
     "get_num_threads",
     "get_rng_state",
+    "gradient",
     "greater",
     "greater_equal",
     "group_norm",
+    "gru_cell",
     "gt",
     "half",
     "hamming_window",
@@ -919,6 +947,9 @@ __all__ = [
     "hstack",
     "hub",
     "hypot",
+    "i0",
+    "igamma",
+    "igammac",
     "iinfo",
     "imag",
     "index_add",
@@ -1000,6 +1031,7 @@ __all__ = [
     "logspace",
     "logsumexp",
     "long",
+    "lstm_cell",
     "lt",
     "manual_seed",
     "margin_ranking_loss",
@@ -1058,8 +1090,10 @@ __all__ = [
     "ones_like",
     "onnx",
     "optim",
+    "orgqr",
     "outer",
     "pairwise_distance",
+    "pca_lowrank",
     "pdist",
     "permute",
     "pi",
@@ -1088,6 +1122,7 @@ __all__ = [
     "randn",
     "randn_like",
     "randperm",
+    "range",
     "ravel",
     "real",
     "reciprocal",
@@ -1103,12 +1138,15 @@ __all__ = [
     "result_type",
     "return_types",
     "rms_norm",
+    "rnn_relu_cell",
+    "rnn_tanh_cell",
     "roll",
     "rot90",
     "round",
     "round_",
     "row_stack",
     "rrelu",
+    "rrelu_",
     "rsqrt",
     "rsqrt_",
     "rsub",
@@ -1122,6 +1160,7 @@ __all__ = [
     "select",
     "select_scatter",
     "selu",
+    "selu_",
     "set_default_device",
     "set_default_dtype",
     "set_default_tensor_type",
@@ -1168,6 +1207,7 @@ __all__ = [
     "subtract",
     "sum",
     "svd",
+    "svd_lowrank",
     "swapaxes",
     "swapdims",
     "t",
@@ -1182,6 +1222,7 @@ __all__ = [
     "tensordot",
     "testing",
     "threshold",
+    "threshold_",
     "tile",
     "topk",
     "trace",

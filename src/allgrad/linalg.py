@@ -32,6 +32,7 @@ from allgrad.functions.linalg_factor import (
 )
 from allgrad.functions.linalg_norm import cond, matrix_norm, norm, vector_norm
 from allgrad.functions.linalg_product import cross, diagonal, matmul, vander, vecdot
+from allgrad.functions.numerical import householder_product
 
 __all__ = [
     "LinAlgError",
@@ -45,6 +46,7 @@ __all__ = [
     "eigh",
     "eigvals",
     "eigvalsh",
+    "householder_product",
     "inv",
     "inv_ex",
     "lstsq",

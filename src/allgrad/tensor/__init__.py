@@ -22,6 +22,7 @@ from allgrad.tensor.random import RandomMethods
 from allgrad.tensor.reduce import ReduceMethods
 from allgrad.tensor.shape import ShapeMethods
 from allgrad.tensor.size import Size, device
+from allgrad.tensor.storage import StorageMethods
 
 __all__ = ["Size", "Tensor", "device"]
 
@@ -38,6 +39,7 @@ class Tensor(
     LinalgMethods,
     LegacyMethods,
     PythonMethods,
+    StorageMethods,
     TensorCore,
 ):
     """A NumPy array with a gradient and a place in the graph.

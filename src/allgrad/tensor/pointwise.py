@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from allgrad.autograd.record import Variable
+from allgrad.functions import bessel
 from allgrad.functions import pointwise as p
 from allgrad.functions import pointwise_binary as b
 from allgrad.functions import pointwise_special as s
@@ -73,6 +74,8 @@ class PointwiseMethods(Variable):
     erf = s.erf
     erfc = s.erfc
     erfinv = s.erfinv
+    i0 = bessel.i0
+    igamma, igammac = bessel.igamma, bessel.igammac
     lgamma = s.lgamma
     mvlgamma = s.mvlgamma
 
@@ -130,6 +133,8 @@ class PointwiseMethods(Variable):
     erf_ = op_twin(so.erf)
     erfc_ = op_twin(so.erfc)
     erfinv_ = op_twin(so.erfinv)
+    i0_ = twin(bessel.i0)
+    igamma_, igammac_ = twin(bessel.igamma), twin(bessel.igammac)
     lgamma_ = op_twin(so.lgamma)
     mvlgamma_ = twin(s.mvlgamma)
 

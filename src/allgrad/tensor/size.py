@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from allgrad.errors import ArgumentError
+from allgrad.functions import shape_broadcast
 
 
 class Size(tuple[int, ...]):
@@ -70,3 +71,8 @@ class device:
 
 
 CPU = device("cpu")
+
+
+def broadcast_shapes(*shapes: Any) -> Size:
+    """The shape that tensors of these shapes broadcast to."""
+    return Size(shape_broadcast.broadcast_shapes(*shapes))

@@ -180,8 +180,6 @@ class LazyBatchNorm3d(_LazyBatchNorm, BatchNorm3d):
 
 
 class _LazyInstanceNorm(_LazyBatchNorm):
-    dims: tuple[int, ...]
-
     def __init__(
         self, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True, track_running_stats: bool = True,
         device: Any = None, dtype: Any = None, *, bias: bool = True,
