@@ -71,7 +71,7 @@ class DistributedDataParallel(Module, Joinable, ShardSteps, StepsInBackward):
         self.find_unused_parameters = find_unused_parameters
         self.static_graph = static_graph
         self.gradient_as_bucket_view = gradient_as_bucket_view
-        self._given = {
+        self._given: dict[str, Any] = {
             "init_sync": init_sync, "bucket_cap_mb": bucket_cap_mb, "nonfinite_limit": nonfinite_limit,
             "replica_check": replica_check, "shards": shards, "exact_mean": exact_mean,
         }  # fmt: skip
