@@ -199,6 +199,25 @@ def test_inside_batch_jobs(fake_mpi, script, capsys, monkeypatch, tmp_path) -> N
     assert found is not None and found.hosts == (Host("a", 4), Host("b", 2)) and found.ranks == 6
 
 
+def test_torchruns_spellings(fake_mpi, script, capsys) -> None:
+    from allgrad.cli import main
+
+    fake_mpi(OPENMPI_5)
+    words = [
+        "--standalone",
+        "--nnodes=1",
+        "--nproc_per_node=3",
+        "--max_restarts=2",
+        "--rdzv_backend=c10d",
+        "--master_port",
+        "29501",
+    ]
+    assert main(["run", *words, "--node-rank", "0", "--dry-run", script]) == 0
+    printed = capsys.readouterr()
+    assert "3 ranks" in printed.out
+    assert "--master-port, --rdzv-backend, --standalone, --node-rank of torchrun: nothing to do here" in printed.err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -214,6 +233,8 @@ def test_inside_batch_jobs(fake_mpi, script, capsys, monkeypatch, tmp_path) -> N
         (["--env", "A B=3"], "expected NAME"),
         (["--virtual", "2", "-n", "2"], "--nproc-per-node has no meaning with --virtual"),
         (["--log-dir", "x", "--tag-output"], "not allowed with"),
+        (["--nnodes=2", "--node_rank=1"], "is started once, on one node"),
+        (["--no-python"], "starts Python programs only"),
         (["--elastic"], "--max-restarts K starts the job again"),
         (["--max-restarts", "x"], "whole number from 1 on, got 'x'"),
     ],

@@ -24,6 +24,7 @@ from allgrad.cli.program import AS_TORCH, Program
 from allgrad.cli.restart import Outcome, restart_variables, run_with_restarts
 from allgrad.cli.signals import Signals
 from allgrad.cli.supervise import supervise
+from allgrad.cli.torchrun import add_torchrun_arguments, check_torchrun_arguments, spellings
 from allgrad.comm.launchenv import detect
 from allgrad.errors import ArgumentError, LaunchError, UnsupportedError
 
@@ -35,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "allgrad run [options] (PROGRAM | -m MODULE) [argument ...]"
     ranks = parser.add_argument_group("ranks")
     number = positive_int
-    ranks.add_argument("-n", "--nproc-per-node", type=number, metavar="N", help="ranks on each node (default: 1)")
+    ranks.add_argument(
+        "-n", *spellings("nproc-per-node"), type=number, metavar="N", help="ranks on each node (default: 1)"
+    )
     ranks.add_argument("--virtual", type=number, metavar="N", help="N ranks as threads in one process, without MPI")
     ranks.add_argument("--nnodes", type=number, metavar="N", help="nodes to use (default: all that are given)")
     where = ranks.add_mutually_exclusive_group()
@@ -49,13 +52,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     ranks.add_argument("--timeout", type=positive_float, metavar="S", help="seconds until a missing rank ends the job")
     ranks.add_argument(
-        "--max-restarts", type=whole_number, default=0, metavar="K", help="start again after a failure, at most K times"
-    )
+        *spellings("max-restarts"), type=whole_number, default=0, metavar="K",
+        help="start again after a failure, at most K times",
+    )  # fmt: skip
     ranks.add_argument("--elastic", action="store_true", help="not available: refused with the reason")
     parser.add_argument("--as-torch", action="store_true", help="run an unmodified PyTorch program: torch is allgrad")
     output = parser.add_argument_group("output").add_mutually_exclusive_group()
-    output.add_argument("--log-dir", metavar="DIR", help="write the output of rank R to DIR/rank-R.log instead")
+    output.add_argument(
+        *spellings("log-dir"), metavar="DIR", help="write the output of rank R to DIR/rank-R.log instead"
+    )
     output.add_argument("--tag-output", action="store_true", help="put [R] before each line of rank R")
+    add_torchrun_arguments(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the environment and the command, start nothing")
     parser.add_argument("-m", dest="module", action="store_true", help="PROGRAM is the name of a module")
     parser.add_argument("program", nargs=argparse.REMAINDER, metavar="PROGRAM", help="the program and its arguments")
@@ -91,6 +98,7 @@ def execute(arguments: argparse.Namespace) -> int:
             "--elastic: survivors cannot go on without a lost rank, because the groups, shared windows and boards of a world"
             " are made for all its ranks and cannot be shrunk; --max-restarts K starts the job again from its last checkpoint"
         )
+    check_torchrun_arguments(arguments)
     if arguments.as_torch:
         os.environ[AS_TORCH] = "1"
         arguments.env = [*arguments.env, f"{AS_TORCH}=1"]
