@@ -58,7 +58,7 @@ class UnreadableDisk(Disk):
 def disks(task: Task) -> None:
     """``failed writes`` and ``failed reads``: each operation in turn, with each error, on each choice of ranks."""
     ways = WAYS if task.share == 1 else WAYS[:2]
-    for size, background in ways:
+    for size, background in task.draw.sample(ways, len(ways)):
         for who in WHO if task.share == 1 else ["first", "last"]:
             for name in CODES if task.share == 1 else ["EIO", "short write"]:
                 for kind in ("write", "read"):

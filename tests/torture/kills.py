@@ -16,7 +16,7 @@ PER_RUN = 14  # kills of one training run, before it is let to its end
 EVERY, EPOCHS = 3, "16"
 # Phase -> the largest number of the event at which it is worth killing, within one start.
 PHASES = {
-    "start": 1, "made.names": 2, "built": 1, "resume": 1, "resume.open": 6, "resume.read": 8, "data": 7, "forward": 7,
+    "start": 1, "built": 1, "resume": 1, "resume.open": 6, "resume.read": 8, "data": 7, "forward": 7,
     "backward": 7, "step": 7, "between": 7, "save.make_folder": 2, "save.create": 4, "save.write": 60, "save.sync": 4,
     "save.rename": 4, "save.sync_folder": 7, "save.remove": 3, "save.remove_folder": 1,
 }  # fmt: skip
@@ -29,6 +29,7 @@ def kills(task: Task) -> None:
     worlds = ("mpi", "virtual") if find_mpirun() else ("virtual",)
     wholes = {}
     number = 0
+    phases = set()
     while min(task.done["kills"], task.done["resumes"]) < wanted:
         sharded, background = task.draw.random() < 0.4, task.draw.random() < 0.4
         options = ["--sharded"] * sharded
@@ -55,16 +56,13 @@ def kills(task: Task) -> None:
                 task.trouble(f"seed {task.seed}, run {number}, start {k} ({world}, {plan}): {trouble}")
                 break
             if landed:
+                phases.add(plan["phase"])
+                task.worst = f"{len(phases)} of {len(PHASES) + 1} phases"
                 task.ok("kills")
                 task.done[f"by {plan['target']}"] += 1
             if finished:
                 task.ok("runs to the end")
                 break
-    phases = {what[3:] for what in task.done if what.startswith("in ")}
-    for what in list(task.done):
-        if what.startswith("in "):
-            del task.done[what]
-    task.worst = f"{len(phases)} of {len(PHASES) + 1} phases"
 
 
 def drawn(task: Task, world: str, k: int) -> dict[str, Any]:
@@ -108,8 +106,6 @@ def one_start(
             raise Trouble(f"went on at step {begun[0]}, although step {safe} had been saved")
         if begun[0]:
             task.done["resumes"] += 1
-    if landed:
-        task.done[f"in {plan['phase']}"] += 1
     return landed, not landed and ended.code == 0
 
 
