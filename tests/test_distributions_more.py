@@ -287,3 +287,14 @@ def test_entropy_of_an_exponential_family() -> None:
 def test_impossible_parameters_and_values(build: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         build()
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_probabilities_and_logits(binary: bool) -> None:
+    from allgrad.distributions.utils import broadcast_all, logits_to_probs, probs_to_logits
+
+    p = allgrad.tensor(ROWS)
+    logits = probs_to_logits(p, is_binary=binary)
+    np.testing.assert_allclose(logits.numpy(), special.logit(ROWS) if binary else np.log(ROWS))
+    np.testing.assert_allclose(logits_to_probs(logits, is_binary=binary).numpy(), ROWS)
+    assert [tuple(v.shape) for v in broadcast_all(1.0, p)] == [(2, 3), (2, 3)]
