@@ -122,6 +122,111 @@ def test_mpi(size: int) -> None:
     assert job.code == 0 and job.out.count("as it should be") == size, job.out + job.err
 
 
+DTYPES = ["float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool"]
+
+
+def laid_out(shape: tuple[int, int], value: int, dtype: Any, layout: str) -> Any:
+    """A Tensor of one small number: contiguous, transposed, every second row, or without elements."""
+    rows, columns = shape
+    if layout == "transposed":
+        t = torch.zeros(columns, rows, dtype=dtype).t()
+    elif layout == "every second row":
+        t = torch.zeros(2 * rows, columns, dtype=dtype)[::2]
+    else:
+        t = torch.zeros(rows, columns if layout == "plain" else 0, dtype=dtype)
+    return t.fill_(value)
+
+
+def every_dtype() -> str:
+    """Each collective on each dtype, in each layout of input and output; the numbers are exact in all of them."""
+    dist.init_process_group()
+    rank, size = dist.get_rank(), dist.get_world_size()
+    ranks = list(range(size))
+    for name in DTYPES:
+        dtype = getattr(torch, name)
+        whole = name == "bool"
+        for layout in ("plain", "transposed", "every second row", "empty"):
+            for asynchronous in (False, True):
+
+                def make(value: int, rows: int = 2, dtype: Any = dtype, layout: str = layout) -> Any:
+                    return laid_out((rows, 3), value, dtype, layout)
+
+                def done(work: Any, asynchronous: bool = asynchronous) -> None:
+                    assert (work is not None) == asynchronous
+                    if work is not None:
+                        work.wait()
+
+                def equal(t: Any, value: int, make: Any = make, dtype: Any = dtype) -> None:
+                    expected = make(value, t.shape[0])
+                    assert t.dtype == dtype and t.shape == expected.shape and t.tolist() == expected.tolist()
+
+                how: dict[str, Any] = {"async_op": asynchronous}
+                total = min(sum(ranks), 1) if whole else sum(ranks)
+                t = make(rank)
+                done(dist.all_reduce(t, **how))
+                equal(t, total)
+                t = make(rank)
+                done(dist.all_reduce(t, op=dist.ReduceOp.MAX, **how))
+                equal(t, size - 1)
+                t = make(rank)
+                done(dist.broadcast(t, src=size - 1, **how))
+                equal(t, size - 1)
+                t = make(rank)
+                done(dist.reduce(t, dst=size - 1, **how))
+                equal(t, total if rank == size - 1 else rank)
+                outs = [make(9) for _ in ranks]
+                done(dist.all_gather(outs, make(rank), **how))
+                for r in ranks:
+                    equal(outs[r], r)
+                t = make(9, 2 * size)
+                done(dist.all_gather_into_tensor(t, make(rank), **how))
+                for r in ranks:
+                    equal(t[2 * r : 2 * r + 2], r)
+                outs = [make(9) for _ in ranks] if rank == 0 else None
+                done(dist.gather(make(rank), outs, dst=0, **how))
+                for r in ranks if rank == 0 else []:
+                    equal(outs[r], r)
+                t = make(9)
+                done(dist.scatter(t, [make(r) for r in ranks] if rank == 0 else None, src=0, **how))
+                equal(t, rank)
+                t = make(9)
+                done(dist.reduce_scatter(t, [make(r) for r in ranks], **how))
+                equal(t, rank if whole else size * rank)
+                t, parts = make(9), make(0, 2 * size)
+                for r in ranks:
+                    parts[2 * r : 2 * r + 2] = r
+                done(dist.reduce_scatter_tensor(t, parts, **how))
+                equal(t, rank if whole else size * rank)
+                outs = [make(9) for _ in ranks]
+                done(dist.all_to_all(outs, [make(rank + r) for r in ranks], **how))
+                for r in ranks:
+                    equal(outs[r], r + rank)
+                t = make(9, 2 * size)
+                done(dist.all_to_all_single(t, parts, **how))
+                for r in ranks:
+                    equal(t[2 * r : 2 * r + 2], rank)
+                if size > 1:
+                    t = make(9)
+                    sent = dist.isend(make(rank), (rank + 1) % size)
+                    dist.irecv(t, (rank - 1) % size).wait()
+                    sent.wait()
+                    equal(t, (rank - 1) % size)
+    dist.destroy_process_group()
+    return "each dtype"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_every_dtype_and_layout(size: int) -> None:
+    assert run_virtual(every_dtype, size) == ["each dtype"] * size
+
+
+def test_every_dtype_and_layout_over_mpi() -> None:
+    here = str(Path(__file__).parent)
+    program = f"import sys; sys.path.insert(0, {here!r}); import test_collectives as t; print(t.every_dtype())"
+    job = mpirun(3, "-c", program, timeout_s=90)
+    assert job.code == 0 and job.out.count("each dtype") == 3, job.out + job.err
+
+
 def wrong(call: Any) -> list[str]:
     def program() -> str:
         dist.init_process_group()
