@@ -155,3 +155,51 @@ def test_buffers_that_differ_are_each_ranks_own(tmp_path: Path) -> None:
     saved = run_virtual(body, 3, True)
     assert len({str(s) for s in saved}) == 3
     assert run_virtual(body, 3, False) == saved
+
+
+@pytest.mark.parametrize("counts", [[2, 4], [3, 1, 2], [0, 2, 3, 1]])
+def test_saving_after_loops_of_different_lengths(tmp_path: Path, counts: list[int]) -> None:
+    """The ranks that come to save() first stand in for the others' steps; what is saved is what all then have."""
+
+    def program() -> list[np.ndarray[Any, Any]]:
+        dist.init_process_group()
+        torch.manual_seed(0)
+        model = torch.nn.Linear(3, 2)
+        wrapped = DistributedDataParallel(model)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+        with CheckpointManager(tmp_path, signals=False) as manager:
+            manager.track(model=wrapped, optimizer=optimizer)
+            for _ in range(counts[dist.get_rank()]):
+                optimizer.zero_grad()
+                wrapped(torch.ones(2, 3)).square().mean().backward()
+                optimizer.step()
+            manager.save(step=max(counts))
+            after = [p.detach().numpy().copy() for p in model.parameters()]
+            with torch.no_grad():
+                model.weight.zero_()
+            assert manager.resume() is not None
+            again = [p.detach().numpy().copy() for p in model.parameters()]
+            moments = [optimizer.state[p]["exp_avg"].numpy() for p in model.parameters()]
+        dist.destroy_process_group()
+        assert all(np.array_equal(a, b) for a, b in zip(after, again))
+        return [*after, *moments]
+
+    found = run_virtual(program, len(counts))
+    for other in found[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(found[0], other))
+    steps = run_virtual(program_of_one(max(counts)), 1)[0]
+    np.testing.assert_allclose(found[0][0], steps, rtol=1e-5)
+
+
+def program_of_one(steps: int) -> Any:
+    def program() -> np.ndarray[Any, Any]:
+        torch.manual_seed(0)
+        model = torch.nn.Linear(3, 2)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            model(torch.ones(2, 3)).square().mean().backward()
+            optimizer.step()
+        return model.weight.detach().numpy().copy()
+
+    return program

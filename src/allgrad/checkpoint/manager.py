@@ -32,7 +32,7 @@ from allgrad.checkpoint.state import (
 from allgrad.checkpoint.together import exchange, from_first, host_of, judge, together
 from allgrad.comm import Communicator, launch_world
 from allgrad.distributed.ddp import DistributedDataParallel
-from allgrad.distributed.group import group_of, is_initialized
+from allgrad.distributed.group import entered, group_of, is_initialized
 from allgrad.errors import ArgumentError, CheckpointMismatchError
 
 
@@ -60,6 +60,7 @@ class CheckpointManager:
         for name, value in (("keep", keep), ("every", every)):
             if value is not None and (type(value) is not int or value < 1):
                 raise ArgumentError(f"{name} must be a whole number of at least 1, found {value!r}")
+        self._group = group
         initialized = group is not None or is_initialized()
         self.comm: Communicator = group_of(group).comm if initialized else launch_world()
         self.keep, self.every, self.background = keep, every, background
@@ -122,6 +123,7 @@ class CheckpointManager:
 
         CheckpointError on all ranks if any rank could not write; the checkpoint before is then untouched.
         """
+        self._arrive("CheckpointManager.save")
         self.wait()
         if step is not None:
             self.steps = int(step)
@@ -153,6 +155,11 @@ class CheckpointManager:
             warnings.warn(
                 f"{save.name} is saved, but an older one could not be removed: {trouble}", CheckpointWarning, 3
             )
+
+    def _arrive(self, what: str) -> None:
+        """After a loop of different lengths: ranks that come here first stand in for the others' steps."""
+        if self.comm.size > 1 and (self._group is not None or is_initialized()):
+            entered(self._group, what)
 
     def wait(self) -> None:
         """Wait until what is being written in the background is safe; raises on all ranks if it failed.  Collective."""
@@ -215,6 +222,7 @@ class CheckpointManager:
         CheckpointMismatchError names every fact about model, optimizer, data or code that differs from when it was saved;
         ``override=("code",)`` lets the facts of that kind differ, ``True`` all.
         """
+        self._arrive("CheckpointManager.resume")
         self.wait()
         kinds = {"model", "optimizer", "data", "code", "objects"}
         if not isinstance(override, bool) and not set(override) <= kinds:
@@ -268,6 +276,8 @@ class CheckpointManager:
     def close(self) -> None:
         """Wait for what is being written, and give the signals back.  Collective; raises on all ranks if it failed."""
         try:
+            if self._save is not None:
+                self._arrive("CheckpointManager.close")
             self.wait()
         finally:
             self._signals.restore()
