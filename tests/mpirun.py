@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -53,6 +54,9 @@ def mpirun(ranks: int, *command: str, timeout_s: float = 30, env: dict[str, str]
     where = os.environ | {"PYTHONPATH": SOURCE, "OPENBLAS_NUM_THREADS": "1"} | (env or {})
     # Nested in a job of pytest-mpi this would be taken for that job's rank.
     where = {k: v for k, v in where.items() if not k.startswith(("OMPI_COMM_", "PMI_", "PMIX_", "PRTE_"))}
+    # Open MPI fails at once where a killed mpirun of the same process number has left /tmp/ompi.<number> behind.
+    session = tempfile.mkdtemp(prefix="allgrad-mpirun-")
+    where["PRTE_MCA_prte_tmpdir_base"] = session
     started, since = time.monotonic(), time.time()
     job = subprocess.Popen(
         [path, *flags, "-n", str(ranks), sys.executable, *command],
@@ -72,6 +76,7 @@ def mpirun(ranks: int, *command: str, timeout_s: float = 30, env: dict[str, str]
             out, err = job.communicate()
         pytest.fail(f"{' '.join(command)} on {ranks} ranks hung for {timeout_s} s\n{_text(out)}\n{_text(err)}")
     finally:
+        shutil.rmtree(session, ignore_errors=True)
         if job.returncode:
             _sweep(since)
     return Result(job.returncode, _text(out), _text(err), time.monotonic() - started)

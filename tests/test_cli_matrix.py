@@ -93,3 +93,24 @@ def test_a_rank_that_hangs_ends_the_job_with_75(tmp_path: Path, how: str) -> Non
     assert "not arrived: rank 1; waiting: rank 0" in job.err and "of epoch 3" in job.err
     assert "exit code 75" in job.err.strip().splitlines()[-1]
     wait_until_gone(str(tmp_path))
+
+
+LATE = """
+import os, sys, time
+open("went-wrong", "w").write(str(time.time()))
+if os.environ["RANK"] == "1":
+    time.sleep(60)
+from allgrad.comm import launch_world
+launch_world()
+"""
+
+
+def test_a_rank_that_hangs_before_the_world_ends_the_job_with_75(tmp_path: Path) -> None:
+    """The others are in MPI_Init, where no Python thread of theirs runs."""
+    launcher()
+    job = run(tmp_path, "run", "-n", "2", "--timeout", "1", write(tmp_path, LATE), timeout_s=40)
+    assert time.time() - float((tmp_path / "went-wrong").read_text()) < within(1 + 3)
+    assert job.code == 75, job
+    assert "rank 0 waited for the world as long as it may" in job.err and "not arrived: rank 1" in job.err
+    assert "launch_world" in job.err  # where it waits
+    wait_until_gone(str(tmp_path))

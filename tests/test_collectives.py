@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ def every_dtype() -> str:
     dist.init_process_group()
     rank, size = dist.get_rank(), dist.get_world_size()
     ranks = list(range(size))
-    for name in DTYPES:
+    for name in DTYPES if importlib.util.find_spec("ml_dtypes") else [n for n in DTYPES if n != "bfloat16"]:
         dtype = getattr(torch, name)
         whole = name == "bool"
         for layout in ("plain", "transposed", "every second row", "empty"):

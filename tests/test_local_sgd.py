@@ -74,6 +74,8 @@ def test_a_gradient_on_one_rank_is_enough_and_frozen_parameters_stay() -> None:
 
 
 def test_parameters_of_several_dtypes_keep_theirs() -> None:
+    pytest.importorskip("ml_dtypes", reason="bfloat16 needs it")
+
     def program(rank: int) -> Any:
         params = [torch.full((2,), rank + 0.5, dtype=d) for d in (torch.float64, torch.float16, torch.bfloat16)]
         utils.average_parameters(iter(params), dist.GroupMember.WORLD)

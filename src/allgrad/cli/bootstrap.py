@@ -22,6 +22,7 @@ from typing import NoReturn
 
 from allgrad.cli.job import DIRECTORY_VARIABLE, Job
 from allgrad.cli.program import Program, exit_code, format_failure
+from allgrad.comm.arriving import listeners
 from allgrad.comm.failure import before_end
 from allgrad.comm.launchenv import Launch, detect
 from allgrad.errors import LaunchError, RankFailedError
@@ -62,6 +63,7 @@ def main(words: list[str]) -> None:
         if job:
             job.register(launch.rank)
             before_end.append(partial(leave_word, job, launch.rank))
+            listeners.append(partial(job.arriving, launch.rank))
         elif launch.rank == 0:
             check_directory()
         check_promise(launch)

@@ -8,6 +8,7 @@ each rank leaves its process number, to which the launcher sends signals directl
     rank-R     {"place", "pid", "start"}  the process of rank R
     left-R     (empty)                    rank R is leaving with a non-zero exit code
     ended-R    (empty)                    rank R > 0 came to the end of the program
+    arriving-R (time of day)              rank R waits in MPI_Init for the others, until then
     failure    {"rank", "host", "code", "text"}   of the first rank that failed, complete or absent
     finished   (empty)                    rank 0 came to the end of the program
 """
@@ -123,6 +124,21 @@ class Job:
                 alive = start_time(entry["pid"]) == entry["start"]
                 found[int(path.name.removeprefix("rank-"))] = int(entry["pid"]), alive
         return found
+
+    def arriving(self, rank: int, until: float | None) -> None:
+        """Rank ``rank`` waits for the world until a time of day; None: all are there."""
+        word = self.directory / f"arriving-{rank}"
+        if until is None:
+            word.unlink(missing_ok=True)
+        else:
+            self._publish(word.name, repr(until))
+
+    def never_arrived(self) -> tuple[set[int], set[int]]:
+        """Ranks that waited for the world as long as they may, and registered ranks that were not even on the way."""
+        words = {path: float(path.read_text()) for path in self.directory.glob("arriving-*")}
+        waited = {int(path.name.removeprefix("arriving-")) for path, until in words.items() if time.time() >= until}
+        there = {int(path.name.removeprefix("rank-")) for path in self.directory.glob("rank-*")}
+        return waited, there - {int(path.name.removeprefix("arriving-")) for path in words}
 
     def record_failure(self, rank: int, code: int, text: str) -> bool:
         """Record how this rank failed; False when another rank was first."""

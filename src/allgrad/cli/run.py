@@ -19,7 +19,7 @@ from allgrad.cli.command import Plan, plan_command, plan_environment
 from allgrad.cli.cores import thread_variables, usable_cores
 from allgrad.cli.hosts import Allocation, Host, allocation, parse_hostfile, parse_hosts
 from allgrad.cli.job import DIRECTORY_VARIABLE, Job
-from allgrad.cli.mpi_launcher import find_launcher
+from allgrad.cli.mpi_launcher import Launcher, find_launcher
 from allgrad.cli.program import AS_TORCH, Program
 from allgrad.cli.restart import Outcome, restart_variables, run_with_restarts
 from allgrad.cli.signals import Signals
@@ -130,11 +130,23 @@ def execute(arguments: argparse.Namespace) -> int:
             ours[DIRECTORY_VARIABLE] = str(job.directory)
             try:
                 command = plan_command(launcher, plan, ours, os.environ)
-                return supervise(command, {**os.environ, **ours}, job, launcher.family, signals)
+                place = session_directory(launcher, plan, job, os.environ)
+                return supervise(command, {**os.environ, **ours, **place}, job, launcher.family, signals)
             finally:
                 job.remove()
 
         return run_with_restarts(attempt, arguments.max_restarts, signals)
+
+
+def session_directory(launcher: Launcher, plan: Plan, job: Job, environment: Mapping[str, str]) -> dict[str, str]:
+    """Where Open MPI's ``mpirun`` keeps its files: with those of the job, which are removed however it ends.
+
+    By itself it takes /tmp/ompi.<its number>, and fails at once when a killed one of the same number has left that behind.
+    """
+    names = ("PRTE_MCA_prte_tmpdir_base", "OMPI_MCA_orte_tmpdir_base")  # of Open MPI 5 and 4
+    if launcher.family != "openmpi" or plan.spread or any(name in environment for name in names):
+        return {}
+    return dict.fromkeys(names, str(job.directory))
 
 
 def execute_virtual(arguments: argparse.Namespace, program: Program) -> int:

@@ -26,6 +26,7 @@ VANISHED_GRACE_S = 2.0  # after a rank of this host is gone without a word: mpir
 STRAGGLER_GRACE_S = 1.0  # for what the ranks left running, after all of them have ended well
 POLL_S = 0.25
 
+HUNG = 75  # exit code of a job that was ended because a rank did not come
 UNFINISHED = 1  # exit code of a job that says 0 without having come to its end
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -63,6 +64,15 @@ def _judge(supervisor: _Supervisor, code: int, job: Job) -> int:
     if supervisor.ending is not None and code != 0:
         print(f"allgrad: the job was ended by {supervisor.ending.name}", file=sys.stderr)
         return 128 + supervisor.ending
+    waited, missing = job.never_arrived()
+    if waited and code != 0:
+        shown = [", ".join(map(str, sorted(ranks))) or "not known" for ranks in (waited, missing)]
+        print(
+            f"allgrad: rank {shown[0]} waited for the world as long as it may (--timeout, ALLGRAD_TIMEOUT); not arrived:"
+            f" rank {shown[1]}; the job was ended with exit code {HUNG}",
+            file=sys.stderr,
+        )
+        return HUNG
     if supervisor.vanished:
         ranks = ", ".join(map(str, sorted(supervisor.vanished)))
         print(

@@ -15,6 +15,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from allgrad.comm.arriving import arriving, timeout_of
+
 # Without a fabric btl/ofi spends a second of MPI_Init looking for one; it serves one-sided traffic only.
 os.environ.setdefault("OMPI_MCA_btl", "^ofi")
 # Keeps the lines "OSC UCX component priority ..." off stderr whenever a window is made.
@@ -22,7 +24,7 @@ os.environ.setdefault("OMPI_MCA_osc", "^ucx")
 # Ranks often share cores; an idle rank that gives its core away costs the others 0.06 ms instead of 8.
 os.environ.setdefault("OMPI_MCA_mpi_yield_when_idle", "1")
 
-with warnings.catch_warnings():
+with arriving(), warnings.catch_warnings():
     # mpi4py warns of N worlds of one rank; mpi_world() below refuses them.
     warnings.simplefilter("ignore", RuntimeWarning)
     from mpi4py import MPI
@@ -34,7 +36,7 @@ from allgrad.comm.node import BOARD_BYTES, FINISHED, Board, map_board
 from allgrad.comm.progress import Queue
 from allgrad.comm.reduction import Array
 from allgrad.comm.watch import answer_with_stacks, await_others
-from allgrad.errors import ArgumentError, LaunchError
+from allgrad.errors import LaunchError
 
 _PAGE = 4096
 _EXIT_TAG = 1
@@ -182,7 +184,7 @@ class World:
         told = self.comm.bcast([os.environ.get(name, default) for name, default in settings])
         self.algorithm: str = told[0]
         self.check_collectives = told[1] != "0"
-        self.timeout_s = _timeout(told[2])
+        self.timeout_s = timeout_of(told[2])
         self.communicator: MpiCommunicator | None = None
         self.queues: list[Queue] = []
         self._ended: set[int] = set()
@@ -264,16 +266,6 @@ def library() -> str:
     """Such as ``Open MPI 5.0.11``."""
     name, version = MPI.get_vendor()
     return f"{name} {'.'.join(str(n) for n in version)}"
-
-
-def _timeout(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not seconds > 0:
-        raise ArgumentError(f"ALLGRAD_TIMEOUT must be a number of seconds above 0, found {text!r}")
-    return seconds
 
 
 _process_world: list[World] = []  # MPI has one world per process; empty until it is asked for
