@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -104,7 +105,8 @@ def test_the_last_code_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 3)])
 def test_a_signal_during_the_pause(number: signal.Signals, code: int) -> None:
     with Signals() as signals:
-        os.kill(os.getpid(), number)  # waits, as it would when it came while the last attempt was being swept up
+        # Waits, as it would when it came while the last attempt was being swept up.  To this thread: others do not block it.
+        signal.pthread_kill(threading.get_ident(), number)
         assert attempts(3, 0, most=5, signals=signals) == (code, [0])
         assert number not in signal.sigpending()
 
