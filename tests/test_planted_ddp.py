@@ -14,7 +14,7 @@ import test_ddp_rounds
 import test_ddp_votes
 import test_zero
 from allgrad.autograd.record import wrap
-from allgrad.distributed import agreement, buckets, ddp, global_graph, group, reducer, votes, zero
+from allgrad.distributed import agreement, buckets, ddp, global_graph, leases, reducer, votes, zero
 from allgrad.distributed.algorithms.ddp_comm_hooks import topk_hook
 from allgrad.errors import MismatchError
 
@@ -180,7 +180,14 @@ def idle_rank_not_awaited(patch: pytest.MonkeyPatch) -> None:
 
 def one_stream_for_two_models(patch: pytest.MonkeyPatch) -> None:
     """Buckets of two models go through one communicator in the order in which they get ready."""
-    patch.setattr(group.ProcessGroup, "wrapped", property(lambda self: 0, lambda self, value: None), raising=False)
+    real = leases.Leases.enter
+
+    def enter(self: Any, model: Any) -> Any:
+        lease = real(self, model)
+        lease.stream = self.comm
+        return lease
+
+    patch.setattr(leases.Leases, "enter", enter)
 
 
 def graph_of_the_local_gradient(patch: pytest.MonkeyPatch) -> None:
