@@ -216,7 +216,8 @@ for epoch in range(manager.values.get("epoch", 0), args.epochs):
         manager.step(loss=loss.item())
         trace("step")
 harm("end")
-manager.close()
+trace("closing")
+manager.close()  # gives the signals back
 trace("ended")
 dist.destroy_process_group()
 torch.manual_seed(0)

@@ -52,7 +52,7 @@ def signals(task: Task) -> None:
                 else:
                     ended = run.go(world, plan)
                     fast_s = ended.after_harm_s
-                stopped = judge(run, world, ended, last, fast_s)
+                stopped = judge(run, world, ended, last, fast_s, plan)
                 begun = run.compare(world, wholes[alone])
                 if saved is not None and begun:
                     if set(begun) != {saved}:
@@ -99,8 +99,16 @@ def at_a_random_moment(run: Run, world: str, plan: dict[str, Any]) -> tuple[Ende
     return ended, time.monotonic() - began
 
 
-def judge(run: Run, world: str, ended: Ended, last: bool, fast_s: float) -> int | None:
-    """The step at which all ranks stopped; None if the job came to its end or was hit before it could listen."""
+def judge(run: Run, world: str, ended: Ended, last: bool, fast_s: float, plan: dict[str, Any]) -> int | None:
+    """The step at which all ranks stopped; None if the job came to its end or was hit when it did not listen."""
+    new = [row for rank, rows in enumerate(run.traces(world)) for row in rows[run._read.get(rank, 0) :]]
+    # A random moment may lie behind close(), which gives the signals back.
+    if (
+        "after_s" in plan
+        and ended.code in (128 + plan["number"], -plan["number"])
+        and any(kind == "closing" for kind, *_ in new)
+    ):
+        return None
     early = len(run.traces(world)[0]) == run._read.get(0, 0)  # no rank had resumed
     if ended.code == PREEMPTED:
         if fast_s > within(FAST_S):

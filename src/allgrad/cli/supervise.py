@@ -100,7 +100,8 @@ def _reason(code: int, job: Job) -> str:
         return "no rank was started, mpirun says why"
     killed_by = {128 + number: number.name for number in signal.Signals} | {int(signal.SIGKILL): "SIGKILL"}
     if code in killed_by:  # MPICH gives the bare number
-        return f"a rank was killed by {killed_by[code]}, for want of memory perhaps; no rank reported an exception"
+        why = ", for want of memory perhaps" if killed_by[code] == "SIGKILL" else ""
+        return f"a rank was killed by {killed_by[code]}{why}; no rank reported an exception"
     return "no rank reported an exception; what was printed last may say why"
 
 
