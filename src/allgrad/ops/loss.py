@@ -11,6 +11,7 @@ from allgrad.errors import IndexRangeError
 from allgrad.ops.arithmetic import exp
 from allgrad.ops.op import Recorded, op
 from allgrad.ops.reduce import sum_
+from allgrad.ops.reduce_fast import ROW_SPAN
 
 Array = Any
 
@@ -59,7 +60,13 @@ TAME = 40.0
 
 @lru_cache(maxsize=64)
 def _ones(count: int, dtype: Any) -> Array:
-    return np.ones((count, 1), dtype)
+    return np.ones(count, dtype)
+
+
+@lru_cache(maxsize=16)
+def _starts(rows: int, columns: int) -> Array:
+    """Where each row begins among the elements of a matrix."""
+    return np.arange(0, rows * columns, columns)
 
 
 def _tame(x: Array) -> bool:
@@ -72,17 +79,17 @@ def _tame(x: Array) -> bool:
 
 
 def log_sum_exp(x: Array) -> Array:
-    """The logarithm of the summed exponentials of each row: (n, c) -> (n, 1)."""
+    """The logarithm of the summed exponentials of each row: (n, c) -> (n,)."""
     ones = _ones(x.shape[1], x.dtype)
     if _tame(x):
-        total = np.exp(x) @ ones
-        return np.log(total, out=total)
+        total = np.exp(x).dot(ones)
+        return np.log(total, total)
     top = x.max(1, keepdims=True)
     if not np.isfinite(top).all():
         top = np.where(np.isfinite(top), top, x.dtype.type(0))
     total = np.exp(x - top) @ ones
     np.log(total, out=total)
-    total += top
+    total += top[:, 0]
     return total
 
 
@@ -90,13 +97,15 @@ class Shares(NamedTuple):
     """How much of each class's -log p each row pays.
 
     ``target`` (n,) is -1 for rows that do not count; ``own`` (n,) is the target's share, None: 1 each; ``every`` (c,) that
-    of all classes, None: nothing; ``divisor`` is that of "mean".
+    of all classes, None: nothing; ``divisor`` is that of "mean".  Where every row counts for 1 there is ``flat`` (n,) in
+    place of ``target``: the places of the targets' scores among all scores, which NumPy finds four times as fast.
     """
 
-    target: Array
+    target: Any
     own: Array | None
     every: Array | None
     divisor: float
+    flat: Array | None = None
 
 
 def _shares(
@@ -105,8 +114,12 @@ def _shares(
     classes = x_shape[1]
     plain = weight is None and not smoothing and target.dtype == np.int64 and not 0 <= ignore_index < classes
     # As numbers without sign, negative classes are very large ones.
-    if plain and target.size and np.maximum.reduce(target.view(np.uint64)) < classes:
-        return Shares(target.copy(), None, None, float(len(target)))
+    if plain and target.size:
+        unsigned = target.view(np.uint64)
+        if unsigned.item(unsigned.argmax()) < classes:
+            n = len(target)
+            starts = _starts(n, classes) if n <= ROW_SPAN else np.arange(0, n * classes, classes)
+            return Shares(None, None, None, float(n), starts + target)
     valid = check_classes(target, classes, ignore_index)
     safe = target.copy() if valid is None else np.where(valid, target, 0)
     own = np.ones(len(target), dtype) if weight is None else weight[safe]
@@ -136,32 +149,35 @@ def cross_entropy(
     if not x.size:
         check_classes(target, x.shape[1], ignore_index)
         empty = np.zeros(0 if reduction == "none" else (), x.dtype)
-        return (empty / 0 if reduction == "mean" else empty), (np.zeros((len(x), 1), x.dtype), None, reduction)
+        return (empty / 0 if reduction == "mean" else empty), (np.zeros(len(x), x.dtype), None, reduction)
     shares = _shares(x.shape, x.dtype, target, weight, ignore_index, smoothing)
-    safe, own, every, count = shares
+    safe, own, every, count, flat = shares
     lse = log_sum_exp(x)
-    loss = lse[:, 0] - x[np.arange(len(x)), safe]
-    if own is not None:
-        loss *= own
-        if (safe < 0).any():
-            loss[safe < 0] = 0
-    if every is not None:
-        spread = lse[:, 0] * every.sum() - x @ every
-        loss += spread if (safe >= 0).all() else np.where(safe >= 0, spread, x.dtype.type(0))
     kept = (lse, shares, reduction)
+    if flat is not None:
+        loss = lse - x.take(flat)
+    else:
+        loss = lse - x[np.arange(len(x)), safe]
+        if own is not None:
+            loss *= own
+            if (safe < 0).any():
+                loss[safe < 0] = 0
+        if every is not None:
+            spread = lse * every.sum() - x @ every
+            loss += spread if (safe >= 0).all() else np.where(safe >= 0, spread, x.dtype.type(0))
     if reduction == "none":
         return loss, kept
-    total = np.add.reduce(loss)
+    total = loss.dot(_ones(len(loss), x.dtype)) if len(loss) <= ROW_SPAN else np.add.reduce(loss)
     return np.asarray(total / x.dtype.type(count) if reduction == "mean" else total, x.dtype), kept
 
 
 def _softmax(x: Any, lse: Array) -> Array:
     """exp(x - lse), as the function of x that it is: under create_graph lse is not a constant."""
     if isinstance(x, Recorded):
-        e: Any = exp(x - lse)
+        e: Any = exp(x - lse[:, None])
         return e / sum_(e, dim=(1,), keepdim=True)
-    p = x - lse
-    return np.exp(p, out=p)
+    p = np.subtract(x, lse[:, None], order="C")
+    return np.exp(p, p)
 
 
 def _cross_entropy_x(g: Any, x: Any, kept: Any) -> Any:
@@ -169,10 +185,16 @@ def _cross_entropy_x(g: Any, x: Any, kept: Any) -> Any:
     p = _softmax(x, lse)
     if shares is None:  # no scores at all
         return p
-    safe, own, every, count = shares
+    safe, own, every, count, flat = shares
+    recorded = isinstance(x, Recorded) or isinstance(g, Recorded)
+    if flat is not None and not recorded and reduction != "none":
+        p.reshape(-1)[flat] -= 1
+        p *= p.dtype.type(g.item() / count) if reduction == "mean" else g
+        return p
     if reduction == "mean":
         g = g * (1 / count if count else 0.0)  # the mean over nothing is nan, its gradient zero, as in PyTorch
-    recorded = isinstance(x, Recorded) or isinstance(g, Recorded)
+    if flat is not None:
+        safe = flat % x.shape[1]
     if recorded or every is not None:
         share = put_columns(np.ones(len(safe), lse.dtype) if own is None else own, safe, columns=x.shape[1])
         if every is not None:
