@@ -8,6 +8,7 @@ from allgrad.autograd.record import Variable, apply
 from allgrad.dtypes import float64
 from allgrad.errors import ArgumentError, DtypeError
 from allgrad.functions.promote import (
+    NO_META,
     as_tensor_like,
     binary,
     floating,
@@ -206,6 +207,8 @@ def sigmoid(input: Any, *, out: Any = None) -> Any:
 
 def relu(input: Any) -> Any:
     """``max(input, 0)``."""
+    if isinstance(input, Variable) and input._a.dtype.kind == "f":
+        return apply(ops.relu, (input,), NO_META)
     input = as_tensor_like(input, "relu(): argument 'input'")
     if is_bool(input):
         raise DtypeError("Boolean inputs not supported for relu; try input.float()")

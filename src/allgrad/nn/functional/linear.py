@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from allgrad.autograd.record import apply
+from allgrad.autograd.record import Variable, apply
 from allgrad.errors import ShapeError
+from allgrad.functions.promote import NO_META
 from allgrad.nn.functional.arguments import same_type, shaped, tensor
 from allgrad.ops import matmul as ops
 from allgrad.ops.shape import permute
@@ -13,10 +14,14 @@ from allgrad.ops.shape import permute
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """``input @ weight.T + bias``: (..., in), (out, in), (out,) -> (..., out); weight (in,) gives (...)."""
-    x, weight = tensor(input, "linear"), tensor(weight, "linear", "weight")
+    x = input if isinstance(input, Variable) else tensor(input, "linear")
+    if not isinstance(weight, Variable):
+        weight = tensor(weight, "linear", "weight")
     a, w = x._a, weight._a
     if a.dtype is not w.dtype or (bias is not None and bias._a.dtype is not a.dtype):
         same_type("linear", x, weight, bias)
+    if a.ndim == 2 == w.ndim and bias is not None and a.shape[1] == w.shape[1] and bias._a.shape == w.shape[:1]:
+        return apply(ops.linear, (x, weight, bias), NO_META)
     if w.ndim == 1:
         y = linear(x, shaped(weight, (1, *w.shape)))
         return shaped(y, y._a.shape[:-1]) if bias is None else shaped(y, y._a.shape[:-1]) + bias

@@ -11,32 +11,31 @@ from allgrad.autograd.record import Variable
 from allgrad.context import ctx
 from allgrad.errors import DtypeError
 
-_global: dict[str, dict[int, Any]] = {"forward_pre": {}, "forward": {}, "backward_pre": {}, "backward": {}}
-
-
-def anything_global() -> bool:
-    """Whether a hook on all modules is registered."""
-    return bool(_global["forward_pre"] or _global["forward"] or _global["backward"] or _global["backward_pre"])
+# Hooks on all modules.
+_forward_pre: dict[int, Any] = {}
+_forward: dict[int, Any] = {}
+_backward_pre: dict[int, Any] = {}
+_backward: dict[int, Any] = {}
 
 
 def register_module_forward_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Call ``hook(module, args)`` before the forward of every module."""
-    return RemovableHandle(_global["forward_pre"], hook)
+    return RemovableHandle(_forward_pre, hook)
 
 
 def register_module_forward_hook(hook: Callable[..., Any], *, always_call: bool = False) -> RemovableHandle:
     """Call ``hook(module, args, output)`` after the forward of every module."""
-    return RemovableHandle(_global["forward"], hook)
+    return RemovableHandle(_forward, hook)
 
 
 def register_module_full_backward_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Call ``hook(module, grad_input, grad_output)`` after the backward of every module."""
-    return RemovableHandle(_global["backward"], hook)
+    return RemovableHandle(_backward, hook)
 
 
 def register_module_full_backward_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Call ``hook(module, grad_output)`` before the backward of every module."""
-    return RemovableHandle(_global["backward_pre"], hook)
+    return RemovableHandle(_backward_pre, hook)
 
 
 class Hooks:
@@ -60,9 +59,13 @@ class Hooks:
         put(self, "_with_kwargs", set())
         put(self, "_always_called", set())
 
-    @property
-    def _has_hooks(self) -> bool:
-        return bool(self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks)
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        own = self.__dict__  # one look-up instead of four: this runs for every layer of every step
+        if own["_forward_hooks"] or own["_forward_pre_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]:
+            return self._call_with_hooks(args, kwargs)
+        if _forward_pre or _forward or _backward_pre or _backward:
+            return self._call_with_hooks(args, kwargs)
+        return self.forward(*args, **kwargs)
 
     def register_forward_pre_hook(
         self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
@@ -95,7 +98,7 @@ class Hooks:
         return RemovableHandle(self._backward_pre_hooks, hook, prepend=prepend)
 
     def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        for key, hook in [*_global["forward_pre"].items(), *self._forward_pre_hooks.items()]:
+        for key, hook in [*_forward_pre.items(), *self._forward_pre_hooks.items()]:
             if key in self._with_kwargs:
                 new = hook(self, args, kwargs)
                 if new is not None:
@@ -108,8 +111,8 @@ class Hooks:
                 new = hook(self, args)
                 if new is not None:
                     args = new if isinstance(new, tuple) else (new,)
-        backward = [*_global["backward"].values(), *self._backward_hooks.values()]
-        before = [*_global["backward_pre"].values(), *self._backward_pre_hooks.values()]
+        backward = [*_backward.values(), *self._backward_hooks.values()]
+        before = [*_backward_pre.values(), *self._backward_pre_hooks.values()]
         bracket = _Bracket(self, before, backward) if (backward or before) and ctx.grad_enabled else None
         if bracket is not None:
             args = bracket.enter(args)
@@ -120,7 +123,7 @@ class Hooks:
                 if key in self._always_called:
                     _call(self, hook, key, args, kwargs, None)
             raise
-        for key, hook in [*_global["forward"].items(), *self._forward_hooks.items()]:
+        for key, hook in [*_forward.items(), *self._forward_hooks.items()]:
             new = _call(self, hook, key, args, kwargs, result)
             result = result if new is None else new
         return result if bracket is None else bracket.leave(result)

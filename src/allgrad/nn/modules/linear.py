@@ -48,7 +48,12 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Any) -> Any:
-        return F.linear(input, self.weight, self.bias)
+        own = self._parameters  # as attributes they would be found the long way, through __getattr__
+        try:
+            weight, bias = own["weight"], own["bias"]
+        except KeyError:  # computed from others: parametrized, pruned
+            weight, bias = self.weight, self.bias
+        return F.linear(input, weight, bias)
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"

@@ -44,11 +44,6 @@ class Module(_hooks.Hooks, StateDict):
         """What a call computes; every subclass defines it."""
         raise UnsupportedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._has_hooks or _hooks.anything_global():
-            return self._call_with_hooks(args, kwargs)
-        return self.forward(*args, **kwargs)
-
     # -- attributes --------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -98,10 +93,10 @@ class Module(_hooks.Hooks, StateDict):
 
     def __getattr__(self, name: str) -> Any:
         parts = self.__dict__
-        for kind in ("_parameters", "_buffers", "_modules"):
-            found = parts.get(kind)
-            if found is not None and name in found:
-                return found[name]
+        if "_parameters" in parts:
+            for found in (parts["_parameters"], parts["_buffers"], parts["_modules"]):
+                if name in found:
+                    return found[name]
         raise UnknownAttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __delattr__(self, name: str) -> None:
