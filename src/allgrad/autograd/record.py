@@ -11,7 +11,7 @@ import numpy as np
 from allgrad.autograd import value
 from allgrad.autograd.explain import explained
 from allgrad.autograd.node import Node, RemovableHandle, as_function, pick
-from allgrad.autograd.saved import save
+from allgrad.autograd.saved import save, save_plain
 from allgrad.autograd.value import Variable, View, wrap
 from allgrad.context import ctx
 from allgrad.errors import GradientError, InplaceError
@@ -147,7 +147,10 @@ def apply(op: Op, inputs: tuple[Any, ...], meta: dict[str, Any]) -> Any:
             plan = op._plans.get(mask) or op.plan(mask)
             out._node = node = Node(op, meta, plan, tuple(parents), y.shape, dtype)
             if plan.keep:
-                save(node, inputs, arrays, (out,), kept)
+                if plan.plain is None or ctx.saved_hooks:
+                    save(node, inputs, arrays, (out,), kept)
+                else:
+                    save_plain(node, plan.plain, inputs, arrays, out)
             if ctx.anomaly:
                 note_trace(node)
     return out

@@ -24,10 +24,7 @@ def save(node: Node, inputs: tuple[Any, ...], arrays: list[Any], outs: tuple[Var
             saved.append(arrays[i])
             if isinstance(x, Variable):
                 if x._inference:
-                    raise GradientError(
-                        "Inference tensors cannot be saved for backward. To work around you can make a clone to get "
-                        "a normal tensor and use it in autograd."
-                    )
+                    raise GradientError(INFERENCE)
                 version = x._cell
                 versions.append((version, version[0], i))
         elif kind == "out":
@@ -51,6 +48,33 @@ def save(node: Node, inputs: tuple[Any, ...], arrays: list[Any], outs: tuple[Var
     node.versions = versions
     if ctx.saved_hooks and node.plan.keeps_arrays:
         _pack(node, inputs, outs)
+
+
+def save_plain(node: Node, at: tuple[int, ...], inputs: tuple[Any, ...], arrays: list[Any], out: Variable) -> None:
+    """``save`` for most nodes: inputs at the indices ``at``, the output where it is -1, and no hooks."""
+    saved: list[Any] = []
+    versions: list[Any] = []
+    for i in at:
+        if i < 0:
+            saved.append(out._a)
+            x: Any = out
+        else:
+            saved.append(arrays[i])
+            x = inputs[i]
+            if not isinstance(x, Variable):
+                continue
+            if x._inference:
+                raise GradientError(INFERENCE)
+        version = x._cell
+        versions.append((version, version[0], i))
+    node.saved = saved
+    node.versions = versions
+
+
+INFERENCE = (
+    "Inference tensors cannot be saved for backward. To work around you can make a clone to get a normal tensor and use "
+    "it in autograd."
+)
 
 
 def _pack(node: Node, inputs: tuple[Any, ...], outs: tuple[Variable, ...]) -> None:

@@ -93,7 +93,7 @@ class Pull:
 class Plan:
     """What a node of an op keeps and calls, for one pattern of inputs that want a gradient."""
 
-    __slots__ = ("fused", "keep", "keeps_arrays", "keeps_input", "keeps_out", "single", "steps", "wanted")
+    __slots__ = ("fused", "keep", "keeps_arrays", "keeps_input", "keeps_out", "plain", "single", "steps", "wanted")
 
     def __init__(self, op: Op, mask: int) -> None:
         self.wanted = tuple(bool(mask >> i & 1) for i in range(max(len(op.inputs), mask.bit_length())))
@@ -105,6 +105,9 @@ class Plan:
         self.keeps_arrays = any(kind in ("input", "out", "kept") for kind, _ in keep)
         self.keeps_out = ("out", 0) in keep
         self.keeps_input = frozenset(i for kind, i in keep if kind == "input")
+        # Where no more than inputs and the one output are kept: the inputs' indices, -1 for the output.
+        few = not op.multi and all(kind in ("input", "out") for kind, _ in keep)
+        self.plain = tuple(i if kind == "input" else -1 for kind, i in keep) if few else None
         self.fused = op.fused is not None
         self.steps = tuple((i, p.call, tuple(keep.index(n) for n in p.needs), p.settings) for i, p in pulls)
         # The one pullback of the most frequent nodes: (input, call, which saved values), where it names no setting.
