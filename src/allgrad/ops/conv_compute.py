@@ -1,4 +1,7 @@
-"""A convolution and its two adjoints as products over columns (``conv_columns``), a block of images at a time."""
+"""A convolution and its two adjoints as products over columns (``conv_columns``), a block of images at a time.
+
+Where compiled kernels are installed, float32 images go to ``conv_tiles``; what is here is their reference.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from allgrad.ops import conv_tiles
 from allgrad.ops.conv_columns import Columns, Taps, blocks, columns_for, overlap
 from allgrad.ops.conv_depthwise import depthwise, depthwise_weight_grad
 
@@ -33,6 +37,8 @@ def correlate(x: Array, weight: Array, bias: Any, taps: Taps, groups: int) -> Ar
     y: Array = np.empty((n, o, *taps.out), x.dtype)
     if not y.size:
         return y.astype(dtype, copy=False)
+    if conv_tiles.suits(taps, groups, o, x, weight):
+        return conv_tiles.correlate(x, weight, bias, taps)
     if weight.shape[1] == 1 and o == groups:
         depthwise(x, weight, y, taps)
         if bias is not None:
@@ -136,7 +142,7 @@ def input_grad(y: Array, weight: Array, bias: Any, taps: Taps, groups: int) -> A
         if any(part is None for part in parts):
             continue
         picks, places, starts, steps, counts = zip(*[part for part in parts if part is not None])
-        kernel = np.ascontiguousarray(turned[(slice(None), slice(None), *picks)])
+        kernel = turned[(slice(None), slice(None), *picks)]
         sub = Taps(tuple(taps.out), kernel.shape[2:], starts, (1,) * len(starts), steps, counts)
         found = correlate(y, kernel, None, sub, groups)
         if single:
@@ -172,6 +178,8 @@ def weight_grad(x: Array, y: Array, kernel: Ints, taps: Taps, groups: int) -> Ar
     x, y = _wide(x, y)
     n, c = x.shape[:2]
     o = y.shape[1]
+    if o >= conv_tiles.OUTPUTS_OF_GRADIENT and conv_tiles.suits(taps, groups, o, x, y):
+        return conv_tiles.weight_grad(x, y, taps)
     if c == groups == o:
         return depthwise_weight_grad(x, y, kernel, taps).astype(dtype, copy=False)
     whole = kernel[0] > 1 and c // groups * math.prod(kernel[1:]) < 8
