@@ -95,8 +95,14 @@ class Walk:
         for node in nodes:
             plan = node.plan
             single = plan.single
-            if single is None or not short or node.watched:
+            if not short or node.watched:
                 visit(node)
+                continue
+            if single is None:
+                if plan.several is None:
+                    visit(node)
+                else:
+                    self._visit_plain(node, plan.several)
                 continue
             i, call, at = single
             parent = node.parents[i]
@@ -124,6 +130,44 @@ class Walk:
                     except _WrongShape as wrong:
                         raise wrong.of(node, i) from wrong.__cause__
             if type(parent) is not Node:
+                self._report(parent)
+
+    def _visit_plain(self, node: Node, steps: Sequence[Any]) -> None:
+        """Visit a node with several pullbacks (input, call, which saved values) and nothing out of the ordinary."""
+        grads, parents = self.grads, node.parents
+        g = grads.pop(node, None)
+        if g is None:
+            for i, _, _ in steps:
+                if type(parents[i]) is not Node:
+                    self._report(parents[i])
+            return
+        saved = node.saved
+        if saved is FREED:
+            node.check_alive()
+        for cell, number, _ in node.versions:
+            if cell[0] != number:
+                node.check_alive()
+        results = []
+        for _, call, at in steps:
+            if len(at) == 1:
+                results.append(call(g, saved[at[0]]))
+            else:
+                results.append(call(g, *[saved[k] for k in at]) if at else call(g))
+        if not self.retain_graph and node.plan.keeps_arrays:
+            node.saved, node.versions = FREED, ()
+        g = saved = None
+        results.reverse()
+        for i, _, _ in steps:
+            parent = parents[i]
+            leaf = type(parent) is not Node
+            if results[-1] is None:
+                results.pop()
+            else:
+                try:
+                    self._add(parent, results.pop())
+                except _WrongShape as wrong:
+                    raise wrong.of(node, i) from wrong.__cause__
+            if leaf:
                 self._report(parent)
 
     def _reach(self, roots: Sequence[Any]) -> list[Node]:

@@ -93,7 +93,18 @@ class Pull:
 class Plan:
     """What a node of an op keeps and calls, for one pattern of inputs that want a gradient."""
 
-    __slots__ = ("fused", "keep", "keeps_arrays", "keeps_input", "keeps_out", "plain", "single", "steps", "wanted")
+    __slots__ = (
+        "fused",
+        "keep",
+        "keeps_arrays",
+        "keeps_input",
+        "keeps_out",
+        "plain",
+        "several",
+        "single",
+        "steps",
+        "wanted",
+    )
 
     def __init__(self, op: Op, mask: int) -> None:
         self.wanted = tuple(bool(mask >> i & 1) for i in range(max(len(op.inputs), mask.bit_length())))
@@ -113,6 +124,9 @@ class Plan:
         # The one pullback of the most frequent nodes: (input, call, which saved values), where it names no setting.
         alone = len(pulls) == 1 and op.fused is None and not pulls[0][1].settings and op.name != "pick"
         self.single = self.steps[0][:3] if alone else None
+        # Those of other nodes whose pullbacks name no setting, in order.
+        several = len(pulls) > 1 and not any(p.settings for _, p in pulls)
+        self.several = tuple(step[:3] for step in self.steps) if several else None
 
 
 class Op:
