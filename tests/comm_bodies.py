@@ -71,6 +71,50 @@ def all_reduce_every_dtype_and_op(comm: Communicator) -> bytes:
     return out
 
 
+@body
+def all_reduce_behind_a_notice(comm: Communicator) -> bytes:
+    """In one meeting where all ask for it; where some give the notice only, or are in another call, after it."""
+    out = b""
+    notice, told = np.full(3, comm.rank + 1.0), np.zeros(3)
+    total = np.full(3, comm.size * (comm.size + 1) / 2)
+    for count, apart in ((5, -1), (100, 0), (5, comm.size - 1), (0, -1), (9000, -1), (40_000, -1), (7, -1)):
+        flat = data(comm.rank, count)
+        told.fill(0)
+        if comm.rank == apart:
+            told[...] = notice
+            comm.all_reduce(told, label="notice")
+            both = False
+        else:
+            both = comm.all_reduce_behind(notice, told, flat, "sum", 0.5, "", "notice")
+        if getattr(getattr(comm, "_reducer", None), "quick", None) is not None:
+            assert both == (apart < 0 and count <= 9000)
+        if not both:
+            same_bits(told, total)
+            comm.all_reduce(flat, scale=0.5)
+        same_bits(flat, left_fold([data(r, count) for r in range(comm.size)], np.add, 0.5))
+        out += flat.tobytes()
+    return out
+
+
+@body
+def all_reduce_small_after_work_under_way(comm: Communicator) -> bytes:
+    """The same small calls through the queue and past it, on different ranks."""
+    out = b""
+    for i in range(70):
+        first, second = data(comm.rank, 30, seed=i), data(comm.rank, 500, seed=i)
+        if (comm.rank + i) % 2:
+            work = comm.start_all_reduce(first)
+            comm.all_reduce(second, "max")
+            work.wait()
+        else:
+            comm.all_reduce(first)
+            comm.all_reduce(second, "max")
+        same_bits(first, left_fold([data(r, 30, seed=i) for r in range(comm.size)], np.add))
+        same_bits(second, left_fold([data(r, 500, seed=i) for r in range(comm.size)], np.maximum))
+        out += first.tobytes() + second.tobytes()
+    return out
+
+
 def all_reduce_bfloat16(comm: Communicator) -> bytes:
     import ml_dtypes
 

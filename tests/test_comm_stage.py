@@ -10,7 +10,7 @@ import pytest
 
 from allgrad.comm import stage as stage_module
 from allgrad.comm.agreement import fit
-from allgrad.comm.node import CHANNEL_BYTES, MARKS_BYTES, Channel, Marks
+from allgrad.comm.node import CHANNEL_BYTES, MARKS_BYTES, Channel, Marks, packed
 from allgrad.comm.stage import Stage, Task
 from allgrad.errors import MismatchError
 from comm_bodies import left_fold
@@ -30,7 +30,7 @@ class Rank:
         """Each (text, data, ahead): ``ahead`` calls are posted before the first of them runs, as async work is."""
         queue: list[tuple[Any, np.ndarray[Any, Any]]] = []
         for i, (text, flat, ahead) in enumerate(calls):
-            task = Task(self.calls.post(text), i, flat, "sum", 0.5)
+            task = Task(self.calls.post(text, i), i, packed(text)[1] + i, flat, "sum", 0.5)
             queue.append((self.stage.eager(task) if flat.size < 40 else self.stage.through(task), flat))
             if len(queue) <= ahead and i + 1 < len(calls):
                 continue
@@ -71,7 +71,7 @@ def run(size: int, seed: int, odd: int | None = None) -> None:
     for r, rank in enumerate(ranks):
         for i, result in enumerate(rank.results):
             if i == odd:
-                assert "call" in result and f"rank {size - 1} is in call {i}!" in result, (r, result)
+                assert "call" in result and f"rank {size - 1} is in #{i} call {i}!" in result, (r, result)
             else:
                 np.testing.assert_array_equal(result, expected[i], err_msg=f"rank {r}, call {i}, seed {seed}")
         assert len(rank.results) == len(counts)
@@ -92,7 +92,7 @@ def test_it_works_on_after_a_mismatch(size: int) -> None:
 class NeverWaits(Stage):
     """Writes where others still read."""
 
-    def _free(self, half: int) -> Any:
+    def free(self, half: int) -> Any:
         return iter(())
 
 
@@ -100,11 +100,11 @@ class OneHalf(NeverWaits):
     """The same memory for every block."""
 
     @property
-    def _half(self) -> int:
+    def half(self) -> int:
         return 0
 
-    @_half.setter
-    def _half(self, half: int) -> None:
+    @half.setter
+    def half(self, half: int) -> None:
         return
 
 
@@ -113,6 +113,7 @@ class NotAwaited(Stage):
 
     def __init__(self, calls: Channel, marks: Marks, *rest: Any) -> None:
         marks.all_arrived = lambda mark: True  # type: ignore[method-assign]
+        calls.all_shown = lambda k, word, n=0: True  # type: ignore[method-assign]
         super().__init__(calls, marks, *rest)
 
 

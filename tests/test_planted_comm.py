@@ -19,7 +19,7 @@ def no_comparison(patch: pytest.MonkeyPatch) -> None:
 
 def scale_not_compared(patch: pytest.MonkeyPatch) -> None:
     """A mean and a sum look the same."""
-    patch.setattr(protocol, "_scaled", lambda op, scale: op)
+    patch.setattr(protocol, "scaled", lambda op, scale: op)
 
 
 def shape_not_compared(patch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """Which way an all-reduce takes over MPI, and the memory that makes it fast.
 
-    one node, up to 64 KiB (32 in a buffer)          stage.eager               one meeting, everybody folds everything
+    one node, up to 64 KiB (32 in a buffer)          stage.eager, quick        one meeting, everybody folds everything
     one node, data in a buffer of allocate()         exchange.in_window        no copies
     one node, data elsewhere                         stage.through             copied in and out of shared memory
     several nodes of several ranks, data in a buffer chain.along_nodes         one rank's bytes between two nodes
@@ -23,13 +23,14 @@ import numpy as np
 from allgrad.comm.agreement import OWN_SPAN, Call
 from allgrad.comm.chain import Lane, along_nodes
 from allgrad.comm.exchange import by_doubling, by_library, by_messages, by_record, in_window, message_tag
-from allgrad.comm.node import CHANNEL_BYTES, MARKS_BYTES, Channel, Marks
+from allgrad.comm.node import CHANNEL_BYTES, MARKS_BYTES, Channel, Marks, packed
 from allgrad.comm.progress import Steps
+from allgrad.comm.quick import Kind, Quick
 from allgrad.comm.record import FITS_BYTES, Record
-from allgrad.comm.reduction import Array, accumulator, fold
+from allgrad.comm.reduction import Array, accumulator, check_op, fold, scaled
 from allgrad.comm.stage import EAGER_BYTES, Stage, Task, stage_bytes
 from allgrad.comm.work import Buffer, plain_buffer
-from allgrad.errors import ArgumentError
+from allgrad.errors import ArgumentError, DtypeError
 
 if TYPE_CHECKING:
     from allgrad.comm.mpi import SharedMemory, World
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 MANY_RANKS = 8
 DOUBLING_BYTES = 256 * 1024  # of all ranks together
 _FIXED_BYTES = CHANNEL_BYTES + MARKS_BYTES
+_KINDS = 512  # of small all-reduces that are kept
 
 
 class AllReducer:
@@ -53,6 +55,8 @@ class AllReducer:
         self._node: Any = None
         self._memory: SharedMemory | None = None
         self._buffers: list[tuple[Buffer, SharedMemory]] = []
+        self._kinds: dict[Any, Kind | None] = {}
+        self.quick: Quick | None = None
         if self._size > 1 and (self._one_node or self._lane is not None):
             self._node = comm.Split(homes[self._rank], self._rank)
             stage = stage_bytes(len(here)) if self._one_node else 0
@@ -67,6 +71,7 @@ class AllReducer:
             marks = Marks([row[CHANNEL_BYTES:_FIXED_BYTES] for row in rows], self._local_rank)
             stages = [row[_FIXED_BYTES:] for row in rows]
             self._stage = Stage(self._calls, marks, self._local_rank, stages, self._memory.common)
+            self.quick = Quick(self._calls, self._stage, len(here)) if self._one_node else None
             self._node.Barrier()  # nobody posts before every row is zero
 
     def _agree(self, memory: SharedMemory | None) -> SharedMemory | None:
@@ -116,6 +121,37 @@ class AllReducer:
         few = self._size <= MANY_RANKS or flat.nbytes * self._size > DOUBLING_BYTES
         return "by_messages" if few else "by_doubling"
 
+    def kind(
+        self, flat: Array, op: str, scale: float | None, label: str, algorithm: str, behind: int = 0
+    ) -> Kind | None:
+        """The kind of all-reduce that this is for ``quick``, ``behind`` bytes of another; None if it has to go by ``start``."""
+        if flat.ndim != 1 or flat.nbytes > EAGER_BYTES or not flat.flags.carray:
+            return None
+        if flat.nbytes > EAGER_BYTES // 2 and self._find(flat) is not None:
+            return None
+        key = (op, flat.dtype, flat.size, scale, label, algorithm, behind)
+        try:
+            return self._kinds[key]
+        except KeyError:
+            if len(self._kinds) >= _KINDS:
+                self._kinds.clear()
+            self._kinds[key] = found = self._new_kind(*key)
+            return found
+
+    def _new_kind(
+        self, op: str, dtype: np.dtype[Any], count: int, scale: float | None, label: str, algorithm: str, behind: int
+    ) -> Kind | None:
+        try:
+            accumulator(dtype)
+            check_op(op, dtype, scale is not None)
+        except (ArgumentError, DtypeError):  # ``start`` is not reached: the ordinary call says what is wrong
+            return None
+        if self.way(np.empty(count, dtype), algorithm) != "eager":
+            return None
+        asked = () if algorithm == "auto" else (algorithm,)
+        call = Call(0, "all_reduce", (scaled(op, scale), dtype, count, *asked), label)
+        return Kind(self._stage, call, op, dtype, count, scale, behind)
+
     def start(
         self, call: Call, flat: Array, op: str, scale: float | None, shared_result: bool, algorithm: str
     ) -> tuple[Steps, Array]:
@@ -127,7 +163,9 @@ class AllReducer:
         if way == "by_record":
             return by_record(Record(self._comm, self._size, call, flat.tobytes(), f" {way}"), flat, op, scale), flat
         if way in ("eager", "through_stage"):
-            task = Task(self._calls.post(f"{call.signature()} {way}"), call.sequence, flat, op, scale)
+            text = f"{call.text()} {way}"
+            word = packed(text)[1] + call.sequence
+            task = Task(self._calls.post(text, call.sequence), call.sequence, word, flat, op, scale)
             return self._stage.eager(task) if way == "eager" else self._stage.through(task), flat
         if way in ("in_window", "along_nodes"):
             return self._start_in_buffer(call, flat, op, scale, shared_result)
@@ -152,7 +190,7 @@ class AllReducer:
         shared = memory.common[span].view(flat.dtype) if shared_result else None
         result = flat if shared is None else shared
         where = f" in a buffer at byte {offset}{', result shared' if shared_result else ''}"
-        k = self._calls.post(call.signature() + where)
+        k = self._calls.post(call.text() + where, call.sequence)
         if self._lane is None:
             return in_window(self._calls, k, call.sequence, self._local_rank, windows, op, scale, shared), result
         outs = windows if shared is None else [shared]
@@ -190,6 +228,8 @@ class AllReducer:
 
     def close(self) -> None:
         """Free the memory of the node; collective.  Buffers stay: gradients that lie there may still be read."""
+        self.quick = None
+        self._kinds.clear()
         if self._memory is not None:
             self._memory.free()
             self._memory = None

@@ -16,6 +16,7 @@ from allgrad.comm.exchange import in_chunks, message_tag
 from allgrad.comm.node import RING
 from allgrad.comm.progress import SPINS, Queue, QueuedWork, Steps, wait_until
 from allgrad.comm.protocol import Communicator, read_only
+from allgrad.comm.quick import Quick
 from allgrad.comm.record import FITS_BYTES, Record
 from allgrad.comm.reduction import Array, fold
 from allgrad.comm.watch import GroupWatch
@@ -108,6 +109,44 @@ class MpiCommunicator(Communicator):
         self._record(call)
 
     # -- data plane -----------------------------------------------------------------------------------------------
+
+    def all_reduce(self, flat: Array, op: str = "sum", *, scale: float | None = None, label: str = "") -> None:
+        quick, kind = self._quick(), None
+        if quick is not None and isinstance(flat, np.ndarray):
+            kind = self._reducer.kind(flat, op, scale, label, self._algorithm)
+        if quick is None or kind is None:
+            super().all_reduce(flat, op, scale=scale, label=label)
+            return
+        number = self._count(kind.line)
+        steps = quick.reduce(kind, flat, number)
+        if steps is not None:
+            self._queue.add(steps, flat, lambda: f"#{number} {kind.text}").wait()
+
+    def all_reduce_behind(
+        self, notice: Array, told: Array, flat: Array, op: str, scale: float | None, label: str, front: str
+    ) -> bool:
+        quick, before, kind = self._quick(), None, None
+        if quick is not None:
+            before = self._reducer.kind(told, "sum", None, front, self._algorithm)
+            kind = self._reducer.kind(flat, op, scale, label, self._algorithm, -(-told.nbytes // 64) * 64)
+        if quick is None or before is None or kind is None:
+            return super().all_reduce_behind(notice, told, flat, op, scale, label, front)
+        number, text = self._count(before.line), before.text
+        steps = quick.reduce_behind(before, kind, notice, told, flat, number)
+        if steps is not None:
+            self._queue.add(steps, flat, lambda: f"#{number} {text}").wait()
+        return quick.both
+
+    def _quick(self) -> Quick | None:
+        """The quick way, if nothing is under way: calls are answered in the order in which they were made."""
+        return None if self._queue.pending or self._queue.failed is not None else self._reducer.quick
+
+    def _count(self, line: bytes) -> int:
+        """The number of a call that begins, whose ``Call.line()`` is given."""
+        self.sequence += 1
+        if self._world.board is not None:
+            self._world.board.count(line)
+        return self.sequence
 
     def _all_reduce(self, call: Call, flat: Array, op: str, scale: float | None) -> None:
         if self._queue.pending:

@@ -12,6 +12,8 @@ import platform
 import threading
 import time
 from collections.abc import Sequence
+from functools import lru_cache
+from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
@@ -77,13 +79,15 @@ class Board:
         self._bytes = [memoryview(row[:BOARD_BYTES]) for row in rows]  # type: ignore[arg-type]
         self._words = [view.cast("q") for view in self._bytes]
         self._mine = self._words[me]
+        self._last = b""
         self._me = me
         self.ranks = list(ranks)
         self._mine[_PID] = os.getpid()
 
     def count(self, line: bytes) -> None:
         """This rank makes one more call, whose ``Call.line()`` is given."""
-        self._bytes[self._me][_LAST : _LAST + LINE_BYTES] = line
+        if line is not self._last:  # the same object from one call to the next of its kind
+            self._bytes[self._me][_LAST : _LAST + LINE_BYTES] = self._last = line
         self._mine[_SEQUENCE] += 1
 
     def set(self, state: int, group: str = "", call: str = "") -> None:
@@ -148,10 +152,20 @@ class Board:
 
 
 RING = 64  # how many calls a rank may be ahead of another
-_TEXT = 128
+_NUMBER, _TEXT = 8, 128  # each entry of the ring: the number of the call, and its text
 _LINE = 64
+_WORDS = 2  # rings of words
+_WORDS_BYTES = RING * 8
 MARKS_BYTES = 2 * _LINE
-CHANNEL_BYTES = MARKS_BYTES + RING * _TEXT
+CHANNEL_BYTES = MARKS_BYTES + _WORDS * _WORDS_BYTES + RING * _TEXT
+
+
+@lru_cache(maxsize=512)
+def packed(text: str) -> tuple[bytes, int]:
+    """A call's text as it stands in the ring, and a digest of it: texts that differ have other digests."""
+    raw = fit(text, _TEXT - _NUMBER).ljust(_TEXT - _NUMBER, b"\0")
+    # 61 bits: with the number of a call added it still is a positive word, and never 0, which is what memory is at first
+    return raw, 1 + (int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little") >> 3)
 
 
 class Marks:
@@ -193,34 +207,62 @@ class Marks:
 class Channel(Marks):
     """Numbered calls that all ranks of a node make in the same order.
 
-    Each call leaves its text, so that ranks whose calls differ find out before they touch each other's data.
+    Each call leaves its number and text, so that ranks whose calls differ find out before they touch each other's data.
+    Small data come with a word as well, that says "shown" and, by the text's digest, what for: the ranks that see
+    the word they expect need not compare texts.
     """
 
     def __init__(self, rows: Sequence[Array], rank: int) -> None:
         super().__init__(rows, rank)
-        self._texts = [memoryview(row)[MARKS_BYTES:CHANNEL_BYTES] for row in rows]  # type: ignore[arg-type]
+        views = [memoryview(row)[MARKS_BYTES:CHANNEL_BYTES] for row in rows]  # type: ignore[arg-type]
+        self._entries = [view[_WORDS * _WORDS_BYTES :] for view in views]
+        mine = [self._entries[rank][i : i + _TEXT] for i in range(0, RING * _TEXT, _TEXT)]
+        self._mine = [(entry[:_NUMBER].cast("q"), entry[_NUMBER:]) for entry in mine]
+        # words[n][rank][k % RING]
+        self.words = [[view[n * _WORDS_BYTES :][:_WORDS_BYTES].cast("q") for view in views] for n in range(_WORDS)]
         self.posted = 0
 
-    def post(self, text: str) -> int:
-        """This rank has arrived at its next call, which is ``text``; the number of the call."""
-        k = self.posted + 1
-        start = k % RING * _TEXT
-        self._texts[self._rank][start : start + _TEXT] = fit(text, _TEXT).ljust(_TEXT, b"\0")
-        self.posted = k
-        self.arrive(k)
+    def post(self, text: str, number: int) -> int:
+        """This rank has arrived at its next call, ``text``, the ``number``-th of its group; the number of the call here."""
+        return self.post_packed(packed(text)[0], number)
+
+    def post_packed(self, raw: bytes, number: int) -> int:
+        """``post`` of a text that is packed already."""
+        self.posted = k = self.posted + 1
+        entry, text = self._mine[k % RING]
+        entry[0] = number
+        text[:] = raw
+        if not _IN_ORDER:
+            fence()
+        self._arrived[self._rank][0] = k
         return k
+
+    def show(self, k: int, word: int) -> None:
+        """This rank's data of call ``k`` are there to be read."""
+        fence()
+        self.words[0][self._rank][k % RING] = word
+
+    def all_shown(self, k: int, word: int, n: int = 0) -> bool:
+        """Whether every rank's word of call ``k`` is ``word``; ``n``: in which ring of words."""
+        i = k % RING
+        for words in self.words[n]:
+            if words[i] != word:
+                return False
+        fence()
+        return True
 
     def verify(self, k: int, number: int) -> None:
         """After ``all_arrived(k)``: MismatchError, on every rank alike, if the calls differ; ``number`` is for its text."""
         start = k % RING * _TEXT
-        first = self._texts[0][start : start + _TEXT]
-        for view in self._texts:
-            if view[start : start + _TEXT] != first:
-                break
-        else:
+        entries = [bytes(view[start : start + _TEXT]) for view in self._entries]
+        if all(entry == entries[0] for entry in entries):
             return
-        texts = [bytes(view[start : start + _TEXT]) for view in self._texts]
         self.finish(k)
-        message = mismatch_message([text.rstrip(b"\0").decode(errors="replace") for text in texts], number)
+        message = mismatch_message([_signature(entry) for entry in entries], number)
         if message:
             raise MismatchError(message)
+
+
+def _signature(entry: bytes) -> str:
+    text = entry[_NUMBER:].rstrip(b"\0").decode(errors="replace")
+    return f"#{int.from_bytes(entry[:_NUMBER], 'little')} {text}"

@@ -25,7 +25,7 @@ Steps = Iterator[Any]  # what is yielded (None, or a number that changes) tells 
 SPINS = (
     20  # first without giving it away: it may come back milliseconds later, and the others mostly are about to arrive
 )
-_QUICK_S = 300e-6
+QUICK_S = 300e-6
 _NAP_S = 50e-6
 _LOOK_AROUND_S = 0.25
 _SOON_BYTES = 16 * 1024 * 1024  # within a node so much arrives in a fraction of a second
@@ -76,7 +76,7 @@ def wait_until(
             now, achieved = time.monotonic(), moves()
             if achieved != seen:  # the others are there and at work: what comes next comes soon
                 seen, quick_s = achieved, now
-            if now - quick_s < _QUICK_S:
+            if now - quick_s < QUICK_S:
                 os.sched_yield()  # ranks may be more than cores
                 continue
             if not text:

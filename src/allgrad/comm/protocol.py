@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from allgrad.comm.agreement import OWN_SPAN, Call
-from allgrad.comm.reduction import Array, accumulator, check_op
+from allgrad.comm.reduction import Array, accumulator, check_op, scaled
 from allgrad.comm.work import Buffer, Work
 from allgrad.errors import ArgumentError, DtypeError, ShapeError
 
@@ -54,11 +54,6 @@ def read_only(flat: Array) -> Array:
     view = flat.view()
     view.flags.writeable = False
     return view
-
-
-def _scaled(op: str, scale: float | None) -> str:
-    """The op as ranks compare it."""
-    return op if scale is None else f"{op} times {scale:.9g}"
 
 
 class Communicator(ABC):
@@ -134,8 +129,19 @@ class Communicator(ABC):
         """Replace ``flat`` (n,) by the fold over all ranks, times ``scale``; in place."""
         check_writable(flat)
         check_op(op, flat.dtype, scale is not None)
-        call = self._call("all_reduce", _scaled(op, scale), flat.dtype, flat.size, *self._asked, label=label)
+        call = self._call("all_reduce", scaled(op, scale), flat.dtype, flat.size, *self._asked, label=label)
         self._all_reduce(call, flat, op, scale)
+
+    def all_reduce_behind(
+        self, notice: Array, told: Array, flat: Array, op: str, scale: float | None, label: str, front: str
+    ) -> bool:
+        """The sum of all ranks' ``notice`` into ``told``, as ``all_reduce(told, label=front)`` on other ranks: False.
+
+        Or, if it can be had in the same meeting and all ranks are in this very call, ``all_reduce(flat, op, …)``: True.
+        """
+        told[...] = notice
+        self.all_reduce(told, label=front)
+        return False
 
     def start_all_reduce(
         self, flat: Array, op: str = "sum", *, scale: float | None = None, shared_result: bool = False,
@@ -152,7 +158,7 @@ class Communicator(ABC):
         check_writable(flat)
         check_op(op, flat.dtype, scale is not None)
         facts = (*self._asked, OWN_SPAN) if own_span else self._asked
-        call = self._call("all_reduce", _scaled(op, scale), flat.dtype, flat.size, *facts, label=label)
+        call = self._call("all_reduce", scaled(op, scale), flat.dtype, flat.size, *facts, label=label)
         return self._start_all_reduce(call, flat, op, scale, shared_result)
 
     @property
@@ -183,7 +189,7 @@ class Communicator(ABC):
         check_op(op, flat.dtype, scale is not None)
         self._check_blocks(flat, "reduce_scatter")
         out = np.empty(flat.size // self.size, flat.dtype)
-        call = self._call("reduce_scatter", _scaled(op, scale), flat.dtype, flat.size, label=label)
+        call = self._call("reduce_scatter", scaled(op, scale), flat.dtype, flat.size, label=label)
         self._reduce_scatter(call, flat, op, scale, out)
         return out
 
@@ -245,7 +251,7 @@ class Communicator(ABC):
         check_writable(flat)
         check_op(op, flat.dtype, scale is not None)
         self._check_rank(root, "root")
-        call = self._call("reduce", _scaled(op, scale), flat.dtype, flat.size, root, label=label)
+        call = self._call("reduce", scaled(op, scale), flat.dtype, flat.size, root, label=label)
         self._reduce(call, flat, root, op, scale)
 
     # -- between two ranks ----------------------------------------------------------------------------------------

@@ -53,6 +53,11 @@ def check_op(op: str, dtype: np.dtype[Any], scaled: bool = False) -> None:
         raise DtypeError(f"a reduction with scale= needs a floating dtype, found {dtype}")
 
 
+def scaled(op: str, scale: float | None) -> str:
+    """The op as ranks compare it."""
+    return op if scale is None else f"{op} times {scale:.9g}"
+
+
 def spans(count: int, size: int, itemsize: int) -> list[tuple[int, int]]:
     """``size`` consecutive (start, stop) element ranges that cover ``count``; borders lie on cache lines.
 

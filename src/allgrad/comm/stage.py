@@ -17,7 +17,7 @@ STAGE_BYTES = 2 * 1024 * 1024  # per rank, in nodes of few ranks
 NODE_BYTES = 32 * 1024 * 1024  # of all ranks together, in nodes of many
 # Up to here every rank folds everything itself: twice the arithmetic, half the waiting.
 EAGER_BYTES = 64 * 1024
-_BLOCKS = 20  # bits of a mark that count the blocks of one call
+BLOCKS = 20  # bits of a mark that count the blocks of one call
 
 
 def stage_bytes(ranks: int) -> int:
@@ -26,10 +26,11 @@ def stage_bytes(ranks: int) -> int:
 
 
 class Task(NamedTuple):
-    """One all-reduce: call ``k`` of the channel, with its number for messages."""
+    """One all-reduce: call ``k`` of the channel, with its number for messages, and the word that says "shown"."""
 
     k: int
     number: int
+    word: int
     flat: Array
     op: str
     scale: float | None
@@ -39,59 +40,63 @@ class Stage:
     """The stage of a node as one rank sees it."""
 
     def __init__(self, calls: Channel, marks: Marks, rank: int, rows: Sequence[Array], common: Array) -> None:
-        self._calls, self._marks, self._rank = calls, marks, rank
+        self.calls, self.marks, self.rank = calls, marks, rank
         half = common.size // 2
-        self._rows = [[row[:half] for row in rows], [row[half : 2 * half] for row in rows]]
+        self.rows = [[row[:half] for row in rows], [row[half : 2 * half] for row in rows]]
         self._common = [common[:half], common[half : 2 * half]]
-        self._half = 0
-        self._used = [0, 0]  # the mark under which each half was last used
+        self.half = 0
+        self.used = [0, 0]  # the mark under which each half was last used
 
-    def _free(self, half: int) -> Steps:
+    def free(self, half: int) -> Steps:
         """Wait until nobody reads the rows of that half any more."""
-        while not self._marks.all_done(self._used[half]):
+        while not self.marks.all_done(self.used[half]):
             yield
 
     def eager(self, task: Task) -> Steps:
         """Everybody shows everything and folds everything: one meeting."""
-        marks, flat, rank = self._marks, task.flat, self._rank
-        mark = task.k << _BLOCKS
-        half = self._half
-        yield from self._free(half)
-        rows = [row[: flat.nbytes].view(flat.dtype) for row in self._rows[half]]
-        rows[rank][...] = flat
-        marks.arrive(mark)
-        while not self._calls.all_arrived(task.k):
+        yield from self.free(self.half)
+        parts = [row[: task.flat.nbytes].view(task.flat.dtype) for row in self.rows[self.half]]
+        parts[self.rank][...] = task.flat
+        self.calls.show(task.k, task.word)
+        yield from self.all_shown(task.k, task.number, task.word)
+        fold(task.op, parts, [task.flat], task.scale)
+        self.read(task.k)
+
+    def all_shown(self, k: int, number: int, word: int) -> Steps:
+        """Wait until all ranks have shown their data of call ``k``; MismatchError on every rank if they are in others."""
+        while not self.calls.all_arrived(k):
             yield
-        self._calls.verify(task.k, task.number)
-        while not marks.all_arrived(mark):
+        self.calls.verify(k, number)
+        while not self.calls.all_shown(k, word):
             yield
-        rows[rank] = flat
-        fold(task.op, rows, [flat], task.scale)
-        self._calls.finish(task.k)
-        marks.finish(mark)
-        self._used[half] = mark
-        self._half = 1 - half
+
+    def read(self, k: int) -> None:
+        """What was shown in call ``k`` was read here; the next call takes the other half."""
+        mark = k << BLOCKS
+        self.marks.finish(mark)
+        self.used[self.half] = mark
+        self.half = 1 - self.half
 
     def through(self, task: Task) -> Steps:
         """Block by block: show the others their spans, fold one's own, fetch theirs.
 
         The next block is shown before this one is folded, so that ranks rarely wait for each other.
         """
-        marks, flat, rank = self._marks, task.flat, self._rank
-        while not self._calls.all_arrived(task.k):
+        marks, flat, rank = self.marks, task.flat, self.rank
+        while not self.calls.all_arrived(task.k):
             yield
-        self._calls.verify(task.k, task.number)
-        self._calls.finish(task.k)
+        self.calls.verify(task.k, task.number)
+        self.calls.finish(task.k)
         step = self._common[0].size // flat.itemsize
         blocks = [flat[start : start + step] for start in range(0, flat.size, step)]
-        yield from self._show(blocks[0], task.k << _BLOCKS, self._half)
+        yield from self._show(blocks[0], task.k << BLOCKS, self.half)
         for i, block in enumerate(blocks):
-            mark, half = (task.k << _BLOCKS) + i, self._half
+            mark, half = (task.k << BLOCKS) + i, self.half
             if i + 1 < len(blocks):
                 yield from self._show(blocks[i + 1], mark + 1, 1 - half)
             while not marks.all_arrived(mark):
                 yield 2 * i
-            rows = [row[: block.nbytes].view(flat.dtype) for row in self._rows[half]]
+            rows = [row[: block.nbytes].view(flat.dtype) for row in self.rows[half]]
             total = self._common[half][: block.nbytes].view(flat.dtype)
             lo, hi = spans(block.size, len(rows), flat.itemsize)[rank]
             if hi > lo:
@@ -103,14 +108,14 @@ class Stage:
                 yield 2 * i + 1
             block[:lo] = total[:lo]
             block[hi:] = total[hi:]
-            self._half = 1 - half
+            self.half = 1 - half
 
     def _show(self, block: Array, mark: int, half: int) -> Steps:
         """Copy what the others fold into this rank's row."""
-        yield from self._free(half)
-        row = self._rows[half][self._rank][: block.nbytes].view(block.dtype)
-        lo, hi = spans(block.size, len(self._rows[half]), block.itemsize)[self._rank]
+        yield from self.free(half)
+        row = self.rows[half][self.rank][: block.nbytes].view(block.dtype)
+        lo, hi = spans(block.size, len(self.rows[half]), block.itemsize)[self.rank]
         row[:lo] = block[:lo]
         row[hi:] = block[hi:]
-        self._used[half] = mark
-        self._marks.arrive(mark)
+        self.used[half] = mark
+        self.marks.arrive(mark)

@@ -100,15 +100,24 @@ class WorkHandle:
 
 def all_reduce(tensor: Any, op: Any = ReduceOp.SUM, group: Any = None, async_op: bool = False) -> WorkHandle | None:
     """Replace ``tensor`` by the reduction over all ranks, the same bits on each: (...) -> (...)."""
-    g = group_of(group) if async_op else entered(group, "all_reduce")  # started at once: nobody can be waited for
+    g = group_of(group)
     a = tensor_array(tensor)
     flat, copied = flat_copy(a)
     name, scale = _named(op, g)
+    label = shape_label(a)
     if not async_op:
-        g.comm.all_reduce(flat, name, scale=scale, label=shape_label(a))
+        if g.gate is not None:
+            if not copied and g.gate.reduced(flat, name, scale, label):
+                tensor._cell[0] += 1
+                return None
+            if copied:
+                entered(group, "all_reduce")
+            flat, copied = flat_copy(tensor_array(tensor))  # what this rank stood in for may have changed it
+        g.comm.all_reduce(flat, name, scale=scale, label=label)
         written(tensor, flat, copied)
         return None
-    work = g.comm.start_all_reduce(flat, name, scale=scale, label=shape_label(a))
+    # started at once: nobody can be waited for
+    work = g.comm.start_all_reduce(flat, name, scale=scale, label=label)
     return WorkHandle(work, lambda: written(tensor, flat, copied), [tensor])
 
 

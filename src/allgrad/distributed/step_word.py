@@ -35,6 +35,7 @@ Array = np.ndarray[Any, Any]
 OTHER, STEP, SKIP, BUFFERS = 1, 2, 3, 4  # what a rank is about to do; 0: it said nothing
 KIND, MODELS, WEIGHTED, SITE, WEIGHT = range(5)  # the columns of a word
 COLUMNS = 5
+_LABEL = "step word"
 MOST_MODELS = 48  # bits of a float64 that count exactly; further models send no words
 _FRAMES = 16
 
@@ -46,6 +47,8 @@ class Gate:
         self.comm = comm
         self._memory = comm.allocate(8 * COLUMNS * comm.size)
         self._flat: Array = self._memory.array(np.float64)
+        self._other = np.zeros_like(self._flat)  # the word of a rank that is about to do something else
+        self._other[COLUMNS * comm.rank] = OTHER
         # Held here, because the others may go on with a model that this rank's program has thrown away.
         self._models: dict[int, DistributedDataParallel] = {}
         self._work: Work | None = None  # the word of the backward that is running
@@ -147,17 +150,36 @@ class Gate:
 
     # -- something else -------------------------------------------------------------------------------------------
 
-    def meet(self, what: str, site: tuple[int, str] | None = None) -> None:
-        """Return once all ranks are about to do something else than a step; until then stand in for the others' steps."""
+    def reduced(self, flat: Array, op: str, scale: float | None, label: str) -> bool:
+        """``meet`` before ``comm.all_reduce(flat, op, …)``, and mostly that as well, in one meeting; whether that as well."""
+        if self.broken or self.standing or self.stood:
+            self.meet("all_reduce")
+            return False
+        self.broken = True
+        done = self.comm.all_reduce_behind(self._other, self._flat, flat, op, scale, label, _LABEL)
+        self.broken = False
+        if not done:
+            self.meet("all_reduce", told=True)
+        return done
+
+    def meet(self, what: str, site: tuple[int, str] | None = None, told: bool = False) -> None:
+        """Return once all ranks are about to do something else than a step; until then stand in for the others' steps.
+
+        ``told``: this rank's first word is out, the answer is there.
+        """
         if self.broken or self.standing:  # a hook, run in a step for which this rank stands in, is part of that step
             return
-        number, text = site or _call_site(what)
+        here = site
         self.broken = True
         while True:
-            rows = self._ask(OTHER, 0, number)
+            if self.stood and here is None:  # before, nobody needs to know where this is
+                here = _call_site(what)
+            rows = self._flat.reshape(-1, COLUMNS).copy() if told else self._ask(OTHER, 0, here[0] if here else 0)
+            told = False
             if (rows[:, KIND] == OTHER).all():
                 break
-            self._judge(rows, text)
+            here = here or _call_site(what)
+            self._judge(rows, here[1])
             self.standing = True
             try:
                 self._stand_in(rows)
@@ -167,6 +189,7 @@ class Gate:
             self.broken = False
             return
         if len(set(rows[:, SITE])) > 1:
+            text = here[1] if here else what
             texts = [t.decode() for t in self.comm.all_gather_bytes(text.encode(), label="where the ranks are")]
             places = "; ".join(f"rank {r} is about to call {t}" for r, t in enumerate(texts))
             raise MismatchError(
@@ -235,10 +258,13 @@ class Gate:
         self._flat.fill(0)
         at = COLUMNS * self.comm.rank
         self._flat[at : at + COLUMNS] = kind, models, weighted, site, weight
-        return self.comm.start_all_reduce(self._flat, label="step word")
+        return self.comm.start_all_reduce(self._flat, label=_LABEL)
 
     def _ask(self, kind: int, models: int, site: int = 0) -> Array:
-        self._say(kind, models, 0, site).wait()
+        self._flat.fill(0)
+        at = COLUMNS * self.comm.rank
+        self._flat[at : at + COLUMNS] = kind, models, 0, site, 0
+        self.comm.all_reduce(self._flat, label=_LABEL)
         return self._flat.reshape(-1, COLUMNS).copy()
 
     @staticmethod
