@@ -51,19 +51,20 @@ def scaled(x: Array, mean: Array, scale: Array, shift: Array, y: Array) -> None:
 
 @summing
 def dots(g: Array, x: Array, mean: Array, total: Array, dot: Array) -> None:
-    """Sums of ``g`` and of ``g * (x - mean)`` per channel."""
+    """Sums of ``g`` and of ``g * (x - mean)`` per channel; planes as they lie in memory, for ``x`` is in no cache any more."""
     n, c, width = x.shape
-    for k in range(c):
-        whole, along, m = 0.0, 0.0, mean[k]
-        for i in range(n):
-            given, plane = g[i, k], x[i, k]
+    whole, along = np.zeros(c), np.zeros(c)
+    for i in range(n):
+        for k in range(c):
+            given, plane, m = g[i, k], x[i, k], mean[k]
             a, b = ZERO, ZERO
             for j in range(width):
                 a += given[j]
                 b += given[j] * (plane[j] - m)
-            whole += float(a)
-            along += float(b)
-        total[k], dot[k] = whole, along
+            whole[k] += float(a)
+            along[k] += float(b)
+    for k in range(c):
+        total[k], dot[k] = whole[k], along[k]
 
 
 @summing
