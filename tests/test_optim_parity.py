@@ -64,7 +64,7 @@ def test_trajectory_and_state(case: Case, dtype: str, blocks: bool, monkeypatch:
     if blocks:  # parameters of 8 elements and more are updated where they lie, 5 elements at a time
         monkeypatch.setattr(layout, "SMALL", 8)
         monkeypatch.setattr(layout, "BLOCK", 5)
-        monkeypatch.setattr(passes, "BLOCK", 5)
+        monkeypatch.setattr(passes, "LONG", 5)
     a, b = ours(dtype), theirs(dtype)
     mine, other = getattr(optim, name)(a, **settings), getattr(torch.optim, name)(b, **settings)
     rtol, atol = DTYPES[dtype]

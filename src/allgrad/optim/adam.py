@@ -17,8 +17,6 @@ Array = np.ndarray[Any, Any]
 class Adam(Elementwise):
     """Steps of about ``lr`` in each element: a running mean of gradients over the root of that of their squares."""
 
-    _compiled = True
-
     def __init__(
         self, params: Any, lr: Any = 1e-3, betas: tuple[Any, Any] = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 0, amsgrad: bool = False, *, foreach: bool | None = None, maximize: bool = False,

@@ -11,17 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from allgrad import fast
 from allgrad.errors import ArgumentError, UnsupportedError
-from allgrad.optim.layout import BLOCK, Batch, Names, Slot, lay_out, overlapping
+from allgrad.optim.layout import Batch, Names, Slot, lay_out, overlapping
 from allgrad.optim.optimizer import Optimizer
 from allgrad.optim.passes import Run, Scratch
 
 Array = np.ndarray[Any, Any]
 Kernel = Callable[[Array, Array, tuple[Array, ...], tuple[Array, ...], list[Array]], None]
 
-LONG = 1 << 18
-"""Elements of one call of a compiled kernel: it needs no scratch memory that would have to stay in the cache."""
 ONE = np.array(1, np.float32)
 CHANGED = ("optimizer step",)  # what backward says changed a value that it saved
 
@@ -69,7 +66,6 @@ class Elementwise(Optimizer):
     """``_temporaries``: how many scratch arrays the kernel needs; ``_scalars``: state with one number per parameter."""
 
     _temporaries = 1
-    _compiled = False  # whether the kernel has a compiled twin
     _scalars: Names = ("step",)
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
@@ -110,7 +106,6 @@ class Elementwise(Optimizer):
     def _arrange(self, plan: Plan, present: list[bool], first: dict[str, float]) -> None:
         """Cut the batches into runs: neighbours that have a gradient and equal per parameter numbers."""
         scratch = self._scratch
-        scratch.block = LONG if self._compiled and fast.enabled() else BLOCK
         scalars, moments = plan.names
         wanted = {id(slot) for slot, here in zip(plan.slots, present) if here}
         runs: list[Run] = []

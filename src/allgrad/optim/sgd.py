@@ -19,7 +19,6 @@ class SGD(Elementwise):
     """``p -= lr * g``, or with ``momentum`` a running sum of gradients in place of g."""
 
     _scalars: Names = ()
-    _compiled = True
 
     def __init__(
         self, params: Any, lr: Any = 1e-3, momentum: float = 0, dampening: float = 0, weight_decay: float = 0,
