@@ -77,7 +77,7 @@ def all_reduce_behind_a_notice(comm: Communicator) -> bytes:
     out = b""
     notice, told = np.full(3, comm.rank + 1.0), np.zeros(3)
     total = np.full(3, comm.size * (comm.size + 1) / 2)
-    for count, apart in ((5, -1), (100, 0), (5, comm.size - 1), (0, -1), (9000, -1), (40_000, -1), (7, -1)):
+    for count, apart in ((5, -1), (100, 0), (5, comm.size - 1), (0, -1), (9000, -1), (200_000, -1), (7, -1)):
         flat = data(comm.rank, count)
         told.fill(0)
         if comm.rank == apart:
@@ -162,7 +162,7 @@ def all_algorithms_give_the_same_bits(comm: Communicator) -> bytes:
 @body
 def async_on_some_ranks_only(comm: Communicator) -> bytes:
     out = b""
-    for count in (3, 5000, 50_000):
+    for count in (3, 5000, 50_000, 140_000):
         flats = [data(comm.rank, count + i) for i in range(3)]
         works = []
         for i, flat in enumerate(flats):
@@ -194,7 +194,7 @@ def library_all_reduce(comm: Communicator) -> bytes:
 
 @body
 def buffers_and_work(comm: Communicator) -> bytes:
-    counts = [5, 1000, 40_000, 0, 12_345]
+    counts = [5, 1000, 40_000, 140_000, 0, 12_345]
     buffer = comm.allocate(4 * sum(counts) + 64)
     assert not buffer.array(np.uint8).any()
     flats, works, start = [], [], 0

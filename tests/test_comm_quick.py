@@ -30,7 +30,7 @@ class Rank:
         marks = Marks([row[CHANNEL_BYTES : CHANNEL_BYTES + MARKS_BYTES] for row in memory], rank)
         rows = [row[CHANNEL_BYTES + MARKS_BYTES :] for row in memory]
         self.stage = Stage(self.calls, marks, rank, rows, common)
-        self.quick = Quick(self.calls, self.stage, len(memory))
+        self.quick = Quick(self.calls, self.stage, len(memory) > 3)
         self.kinds: dict[Any, Kind] = {}
         self.results: list[Any] = []
 

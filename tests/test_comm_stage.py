@@ -139,3 +139,13 @@ def test_the_stage_is_small() -> None:
     assert 2 * 5 * stage_module.stage_bytes(4) <= 20 * 1024 * 1024
     assert 129 * stage_module.stage_bytes(128) <= 34 * 1024 * 1024
     assert stage_module.stage_bytes(1000) >= 2 * stage_module.EAGER_BYTES
+
+
+def test_small_is_the_same_everywhere_and_fits() -> None:
+    """A notice and the data behind it lie in one half of a row; nodes of few ranks, and crowded ones, fold more at once."""
+    for ranks in (*range(1, 40), 64, 128, 1000):
+        for crowded in (False, True):
+            most = stage_module.eager_bytes(ranks, crowded)
+            assert most >= stage_module.EAGER_BYTES and most + 40 * ranks + 64 <= stage_module.stage_bytes(ranks) // 2
+    assert [stage_module.eager_bytes(n) // 1024 for n in (2, 3, 5, 9)] == [256, 256, 128, 64]
+    assert stage_module.eager_bytes(4, True) == 512 * 1024

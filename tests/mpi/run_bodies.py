@@ -26,7 +26,7 @@ for name, body in BODIES.items():
     found[name] = [each.decode() for each in world.all_gather_bytes(digest.encode())]
 facts = world.describe()
 buffer = world.allocate(80_000)
-facts["ways"] = [world._reducer.way(a) for a in (buffer.array("float64"), np.zeros(10_000), np.zeros(8))]
+facts["ways"] = [world._reducer.way(a) for a in (buffer.array("float64"), np.zeros(100_000), np.zeros(8))]
 world.close()
 if world.rank == 0:
     print(json.dumps({"digests": found, "facts": facts}))

@@ -1,6 +1,6 @@
 """Which way an all-reduce takes over MPI, and the memory that makes it fast.
 
-    one node, up to 64 KiB (32 in a buffer)          stage.eager, quick        one meeting, everybody folds everything
+    one node, little data, see stage.eager_bytes()   stage.eager, quick        one meeting, everybody folds everything
     one node, data in a buffer of allocate()         exchange.in_window        no copies
     one node, data elsewhere                         stage.through             copied in and out of shared memory
     several nodes of several ranks, data in a buffer chain.along_nodes         one rank's bytes between two nodes
@@ -25,10 +25,10 @@ from allgrad.comm.chain import Lane, along_nodes
 from allgrad.comm.exchange import by_doubling, by_library, by_messages, by_record, in_window, message_tag
 from allgrad.comm.node import CHANNEL_BYTES, MARKS_BYTES, Channel, Marks, packed
 from allgrad.comm.progress import Steps
-from allgrad.comm.quick import Kind, Quick
+from allgrad.comm.quick import Kind, Quick, cores
 from allgrad.comm.record import FITS_BYTES, Record
 from allgrad.comm.reduction import Array, accumulator, check_op, fold, scaled
-from allgrad.comm.stage import EAGER_BYTES, Stage, Task, stage_bytes
+from allgrad.comm.stage import EAGER_BYTES, Stage, Task, eager_bytes, stage_bytes
 from allgrad.comm.work import Buffer, plain_buffer
 from allgrad.errors import ArgumentError, DtypeError
 
@@ -56,11 +56,14 @@ class AllReducer:
         self._memory: SharedMemory | None = None
         self._buffers: list[tuple[Buffer, SharedMemory]] = []
         self._kinds: dict[Any, Kind | None] = {}
+        self._eager, self.crowded = EAGER_BYTES, False
         self.quick: Quick | None = None
         if self._size > 1 and (self._one_node or self._lane is not None):
             self._node = comm.Split(homes[self._rank], self._rank)
             stage = stage_bytes(len(here)) if self._one_node else 0
             self._memory = self._agree(self._share(self._node, _FIXED_BYTES + stage, stage))
+            self.crowded = self._said_by_any(len(here) > cores())
+            self._eager = eager_bytes(len(here), self.crowded)
         if self._memory is not None:
             rows = self._memory.rows
             # Written all at once: memory that is promised but not there would end the process (SIGBUS) in the middle of a step.
@@ -71,18 +74,22 @@ class AllReducer:
             marks = Marks([row[CHANNEL_BYTES:_FIXED_BYTES] for row in rows], self._local_rank)
             stages = [row[_FIXED_BYTES:] for row in rows]
             self._stage = Stage(self._calls, marks, self._local_rank, stages, self._memory.common)
-            self.quick = Quick(self._calls, self._stage, len(here)) if self._one_node else None
+            self.quick = Quick(self._calls, self._stage, self.crowded) if self._one_node else None
             self._node.Barrier()  # nobody posts before every row is zero
 
     def _agree(self, memory: SharedMemory | None) -> SharedMemory | None:
         """``memory`` if every rank of every node got some; else None."""
-        missing = np.array([memory is None], np.int64)
-        self._lanes.Allreduce(self._in_place, missing)
-        if not missing[0]:
+        if not self._said_by_any(memory is None):
             return memory
         if memory is not None:
             memory.free()
         return None
+
+    def _said_by_any(self, yes: bool) -> bool:
+        """Whether some rank says yes.  Collective."""
+        count = np.array([yes], np.int64)
+        self._lanes.Allreduce(self._in_place, count)
+        return bool(count[0])
 
     @property
     def windows(self) -> bool:
@@ -112,7 +119,7 @@ class AllReducer:
                 return "eager"
             if flat.nbytes > FITS_BYTES and self._find(flat) is not None:
                 return "in_window" if self._one_node else "along_nodes"
-            if self._one_node and flat.nbytes <= EAGER_BYTES:
+            if self._one_node and flat.nbytes <= self._eager:
                 return "eager"
             if self._one_node:
                 return "through_stage"
@@ -125,7 +132,7 @@ class AllReducer:
         self, flat: Array, op: str, scale: float | None, label: str, algorithm: str, behind: int = 0
     ) -> Kind | None:
         """The kind of all-reduce that this is for ``quick``, ``behind`` bytes of another; None if it has to go by ``start``."""
-        if flat.ndim != 1 or flat.nbytes > EAGER_BYTES or not flat.flags.carray:
+        if flat.ndim != 1 or flat.nbytes > self._eager or not flat.flags.carray:
             return None
         if flat.nbytes > EAGER_BYTES // 2 and self._find(flat) is not None:
             return None

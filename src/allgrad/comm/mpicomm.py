@@ -14,7 +14,7 @@ from allgrad.comm.agreement import Call
 from allgrad.comm.allreduce import AllReducer
 from allgrad.comm.exchange import in_chunks, message_tag
 from allgrad.comm.node import RING
-from allgrad.comm.progress import SPINS, Queue, QueuedWork, Steps, wait_until
+from allgrad.comm.progress import SPINS, Queue, QueuedWork, Steps, advance, wait_until
 from allgrad.comm.protocol import Communicator, read_only
 from allgrad.comm.quick import Quick
 from allgrad.comm.record import FITS_BYTES, Record
@@ -25,9 +25,6 @@ from allgrad.errors import MismatchError
 
 if TYPE_CHECKING:
     from allgrad.comm.mpi import World
-
-
-_END = object()
 
 
 class MpiCommunicator(Communicator):
@@ -154,10 +151,8 @@ class MpiCommunicator(Communicator):
             return
         # what the others are about to answer needs no queue
         steps, _ = self._reducer.start(call, flat, op, scale, False, self._algorithm)
-        for _ in range(SPINS):
-            if next(steps, _END) is _END:
-                return
-        self._queue.add(steps, flat, call.signature).wait()
+        if not advance(steps, 1 if self._reducer.crowded else SPINS):
+            self._queue.add(steps, flat, call.signature).wait()
 
     def _start_all_reduce(self, call: Call, flat: Array, op: str, scale: float | None, shared_result: bool) -> Work:
         while len(self._queue.pending) >= RING - 2:  # a rank may not run further ahead than the ring of calls is long

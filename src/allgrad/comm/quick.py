@@ -65,11 +65,11 @@ class Quick:
     data of the last one only after it had read those of the one before.
     """
 
-    def __init__(self, calls: Channel, stage: Stage, ranks: int) -> None:
+    def __init__(self, calls: Channel, stage: Stage, crowded: bool) -> None:
         self._calls, self._stage = calls, stage
         self._first, self._second = ([*words[: stage.rank], *words[stage.rank + 1 :]] for words in calls.words)
         self._mine, self._mine_second = (words[stage.rank] for words in calls.words)
-        self._spins = _SPINS if ranks <= cores() else _CROWDED_SPINS
+        self._spins = _CROWDED_SPINS if crowded else _SPINS
         self.both = False
 
     def reduce(self, kind: Kind, flat: Array, number: int) -> Steps | None:

@@ -15,14 +15,24 @@ from allgrad.comm.reduction import Array, fold, spans
 
 STAGE_BYTES = 2 * 1024 * 1024  # per rank, in nodes of few ranks
 NODE_BYTES = 32 * 1024 * 1024  # of all ranks together, in nodes of many
-# Up to here every rank folds everything itself: twice the arithmetic, half the waiting.
+# Up to here every rank folds everything itself: more arithmetic, less waiting.
 EAGER_BYTES = 64 * 1024
+# In nodes of few ranks it pays beyond that: up to so many bytes of one rank, and of the others together.
+_EAGER_MOST, _EAGER_OTHERS = 256 * 1024, 512 * 1024
+_CROWDED = 3  # times as many where ranks share cores: to wait is to wait for the system's scheduler
 BLOCKS = 20  # bits of a mark that count the blocks of one call
 
 
 def stage_bytes(ranks: int) -> int:
     """The size of one row of the stage of ``ranks`` ranks."""
     return max(4 * EAGER_BYTES, min(STAGE_BYTES, NODE_BYTES // ranks // 4096 * 4096))
+
+
+def eager_bytes(ranks: int, crowded: bool = False) -> int:
+    """Up to how many bytes each of ``ranks`` ranks folds everything itself; ``crowded``: they are more than cores."""
+    much = _CROWDED if crowded else 1
+    others = much * _EAGER_OTHERS // max(1, ranks - 1) // 4096 * 4096
+    return max(EAGER_BYTES, min(much * _EAGER_MOST, others, stage_bytes(ranks) // 4))
 
 
 class Task(NamedTuple):
