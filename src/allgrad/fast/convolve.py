@@ -76,16 +76,16 @@ def pack(weight: Array, packed: Array) -> None:
     o, c, down, right = weight.shape
     row, at = 0, 0
     while row < o:
-        start, height = block(row, o)
-        for r in range(height):
-            place = at + r
-            for k in range(c):
-                for i in range(down):
-                    for j in range(right):
-                        packed[place] = weight[start + r, k, i, j]
-                        place += height
-        at += c * down * right * height
-        row = start + height
+        row, high = block(row, o)
+        rows, size = weight[row : row + high], c * down * right * high
+        into = packed[at : at + size].reshape(c, down, right, high)
+        for k in range(c):
+            for i in range(down):
+                for j in range(right):
+                    for r in range(high):
+                        into[k, i, j, r] = rows[r, k, i, j]
+        at += size
+        row += high
 
 
 @summing
