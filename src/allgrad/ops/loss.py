@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from allgrad.errors import IndexRangeError
-from allgrad.ops.arithmetic import exp
 from allgrad.ops.op import Recorded, op
-from allgrad.ops.reduce import sum_
 from allgrad.ops.reduce_fast import ROW_SPAN
+from allgrad.ops.softmax import softmax
 
 Array = Any
 
@@ -174,8 +173,7 @@ def cross_entropy(
 def _softmax(x: Any, lse: Array) -> Array:
     """exp(x - lse), as the function of x that it is: under create_graph lse is not a constant."""
     if isinstance(x, Recorded):
-        e: Any = exp(x - lse[:, None])
-        return e / sum_(e, dim=(1,), keepdim=True)
+        return softmax(x, dim=1)
     p = np.subtract(x, lse[:, None], order="C")
     return np.exp(p, p)
 
@@ -193,6 +191,10 @@ def _cross_entropy_x(g: Any, x: Any, kept: Any) -> Any:
         return p
     if reduction == "mean":
         g = g * (1 / count if count else 0.0)  # the mean over nothing is nan, its gradient zero, as in PyTorch
+    if flat is not None and recorded:
+        chosen = np.zeros(p.shape, lse.dtype)
+        chosen.reshape(-1)[flat] = 1
+        return (p - chosen) * (g.reshape(-1, 1) if reduction == "none" else g)
     if flat is not None:
         safe = flat % x.shape[1]
     if recorded or every is not None:
