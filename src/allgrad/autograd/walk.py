@@ -21,7 +21,7 @@ from allgrad.autograd.alone import ARGUMENT, IN_DICT, LOCAL, base_alone
 from allgrad.autograd.anomaly import check_finite, failing_forward
 from allgrad.autograd.leaf import accumulate_leaf, run_hooks
 from allgrad.autograd.node import FREED, Node, pick
-from allgrad.autograd.pulling import pull
+from allgrad.autograd.pulling import pull, settings_of
 from allgrad.autograd.value import Variable, wrap
 from allgrad.context import ctx
 from allgrad.errors import GradientError, ShapeError
@@ -104,7 +104,7 @@ class Walk:
                 else:
                     self._visit_plain(node, plan.several)
                 continue
-            i, call, at = single
+            i, call, at, settings = single
             parent = node.parents[i]
             g = grads.pop(node, None)
             if g is not None:
@@ -114,7 +114,9 @@ class Walk:
                 for cell, number, _ in node.versions:
                     if cell[0] != number:
                         node.check_alive()
-                if not at:
+                if settings:
+                    results = [call(g, *[saved[k] for k in at], **settings_of(node, settings))]
+                elif not at:
                     results = [call(g)]
                 elif len(at) == 1:
                     results = [call(g, saved[at[0]])]

@@ -121,9 +121,9 @@ class Plan:
         self.plain = tuple(i if kind == "input" else -1 for kind, i in keep) if few else None
         self.fused = op.fused is not None
         self.steps = tuple((i, p.call, tuple(keep.index(n) for n in p.needs), p.settings) for i, p in pulls)
-        # The one pullback of the most frequent nodes: (input, call, which saved values), where it names no setting.
-        alone = len(pulls) == 1 and op.fused is None and not pulls[0][1].settings and op.name != "pick"
-        self.single = self.steps[0][:3] if alone else None
+        # The one pullback of the most frequent nodes; two ops are treated apart.
+        alone = len(pulls) == 1 and op.fused is None and op.name not in ("pick", "slice")
+        self.single = self.steps[0] if alone else None
         # Those of other nodes whose pullbacks name no setting, in order.
         several = len(pulls) > 1 and not any(p.settings for _, p in pulls)
         self.several = tuple(step[:3] for step in self.steps) if several else None

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from allgrad.ops.op import normal_axes, op
+from allgrad.ops.op import Recorded, normal_axes, op
 from allgrad.ops.reduce_fast import is_half, total
 from allgrad.ops.shape import cat, expand, permute, reshape, slice_
 
@@ -21,6 +21,8 @@ def kept(shape: Any, dim: Any) -> tuple[int, ...]:
 
 def widen(g: Array, x_shape: Any, dim: Any) -> Array:
     """A reduced gradient broadcast back over the axes it was summed over."""
+    if dim is None:  # one number, whether its axes were kept or not
+        return expand(g, shape=tuple(x_shape)) if isinstance(g, Recorded) else expand.forward(g, shape=tuple(x_shape))
     return expand(reshape(g, shape=kept(x_shape, dim)), shape=tuple(x_shape))
 
 
