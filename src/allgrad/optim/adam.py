@@ -41,7 +41,8 @@ class Adam(Elementwise):
         step = count(scalars[0])
         lr, eps, weight_decay = number(group["lr"]), group["eps"], number(group["weight_decay"])
         beta1, beta2 = group["betas"]
-        beta1, beta2 = number(beta1), number(beta2)
+        if type(beta1) is not float or type(beta2) is not float:
+            beta1, beta2 = number(beta1), number(beta2)
         # lr * (m / c1) / (sqrt(v / c2) + eps) with the corrections c1 and c2 taken out of the pass over the elements.
         root = (1 - beta2**step) ** 0.5
         numbers = (beta1, 1 - beta1, beta2, 1 - beta2, eps * root, lr * root / (1 - beta1**step))

@@ -142,7 +142,7 @@ class Elementwise(Optimizer):
                 np.copyto(wide, memory, casting="unsafe")
             if given is None:
                 run.gather()
-                g = np.concatenate([p._grad._a.ravel() for p in run.params], out=own, casting="unsafe")
+                g = run.gather_grads()
             else:
                 g = given[span]
                 if g.dtype != own.dtype:

@@ -54,8 +54,11 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
         if self._inside_step:
             return step(self, *given, **kwargs)
         args: tuple[Any, ...] = (self, *given)
+        hooks = self._hooks
         self._inside_step = self._opt_called = True
         try:
+            if not (_global_pre or _global_post or hooks["step_pre"] or hooks["step_post"]):
+                return step(*args, **kwargs)
             for hook in (*_global_pre.values(), *self._hooks["step_pre"].values()):
                 changed = hook(self, args, kwargs)
                 if changed is not None:

@@ -91,12 +91,15 @@ class Run:
         # Flat views of the parameters, and (parameter, where its values lie in the scratch memory).
         self.flats: list[Array] | None = None
         self.pairs: list[tuple[Array, Array]] = []
+        self.grads: list[Array] = []  # where the gradient of each goes in the scratch memory
         if self.pieces and not self.in_place:
-            values = self.pieces[0].values
+            values, grads = self.pieces[0].values, self.pieces[0].grads
             if all([s.array.flags.c_contiguous for s in slots]):
                 self.flats = [s.array.reshape(-1) for s in slots]
             for s in slots:
-                self.pairs.append((s.array, values[s.start - self.start : s.stop - self.start].reshape(s.array.shape)))
+                span = slice(s.start - self.start, s.stop - self.start)
+                self.pairs.append((s.array, values[span].reshape(s.array.shape)))
+                self.grads.append(grads[span].reshape(s.array.shape))
 
     def _cut(self, names: tuple[str, ...], temporaries: int, scratch: Scratch) -> Iterator[Piece]:
         flat = [self.batch.moments[name][self.start : self.stop] for name in names]
@@ -127,6 +130,12 @@ class Run:
         """Bring the values of all slots into the scratch memory of the one piece."""
         flats = self.flats or [s.array.ravel() for s in self.slots]
         np.concatenate(flats, out=self.pieces[0].values, casting="unsafe")
+
+    def gather_grads(self) -> Array:
+        """Bring all gradients there too."""
+        for p, memory in zip(self.params, self.grads):
+            memory[...] = p._grad._a
+        return self.pieces[0].grads
 
     def scatter(self) -> None:
         """Write the values back to where the parameters lie, if they were gathered."""
