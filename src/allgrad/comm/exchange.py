@@ -19,6 +19,7 @@ from allgrad.comm.reduction import Array, fold, spans
 
 CHUNK_BYTES = 1 << 30  # one message at most: MPI counts to 2 GiB
 SMALL_BYTES = 64 * 1024  # between nodes, up to here everybody sends everything to everybody
+TOGETHER_BYTES = 512 * 1024  # up to here to all others at the same time
 
 
 def message_tag(call: Call) -> int:
@@ -66,12 +67,11 @@ def by_messages(
     cuts = [(0, flat.size)] * size if whole else spans(flat.size, size, flat.itemsize)
     start, stop = cuts[rank]
     rows = np.empty((size, stop - start), flat.dtype)
-    requests: list[Any] = []
-    others = [(rank + i) % size for i in range(1, size)]
-    for i in range(1, size):
-        requests += in_chunks(comm.Irecv, rows[(rank - i) % size], (rank - i) % size, tag)
-        lo, hi = cuts[(rank + i) % size]
-        requests += in_chunks(comm.Isend, flat[lo:hi], (rank + i) % size, tag)
+    before = [(rank - i) % size for i in range(1, size)]
+    requests = [each for other in before for each in in_chunks(comm.Irecv, rows[other], other, tag)]
+    parts = {other: flat[lo:hi] for other, (lo, hi) in enumerate(cuts)}
+    together = flat.nbytes <= TOGETHER_BYTES
+    yield from _in_turns(comm, parts, tag, requests if together else None)
     rows[rank] = flat[start:stop]
     for request in requests:
         while not request.Test():
@@ -79,14 +79,30 @@ def by_messages(
     fold(op, list(rows), [flat[start:stop]], scale)
     if whole or half:
         return
-    requests = []
-    for other in others:
-        lo, hi = cuts[other]
-        requests += in_chunks(comm.Irecv, flat[lo:hi], other, tag)
-        requests += in_chunks(comm.Isend, flat[start:stop], other, tag)
+    requests = [each for other in before for each in in_chunks(comm.Irecv, flat[slice(*cuts[other])], other, tag)]
+    parts = dict.fromkeys(range(size), flat[start:stop])
+    yield from _in_turns(comm, parts, tag, requests if together else None)
     for request in requests:
         while not request.Test():
             yield
+
+
+def _in_turns(comm: Any, parts: dict[int, Array], tag: int, together: list[Any] | None = None) -> Steps:
+    """Send ``parts[r]`` to rank r: to one after the other, the next rank first, so that each receives from one at a time too.
+
+    Then mostly no two ranks send to each other at once, which on TCP takes half as long again: data and acknowledgements of
+    the other's data stand in one queue.  Small parts go ``together``, a list that their requests are added to.
+    """
+    rank, size = comm.Get_rank(), comm.Get_size()
+    for i in range(1, size):
+        to = (rank + i) % size
+        leaving = in_chunks(comm.Isend, parts[to], to, tag)
+        if together is not None:
+            together += leaving
+            continue
+        for request in leaving:
+            while not request.Test():
+                yield
 
 
 def by_record(record: Record, flat: Array, op: str, scale: float | None) -> Steps:
