@@ -26,6 +26,7 @@ from allgrad.nn.parallel import DistributedDataParallel
 Call = Callable[[], Any]
 KIB = 1024
 SIZES = (KIB, 16 * KIB, 64 * KIB, 256 * KIB, KIB**2, 4 * KIB**2, 16 * KIB**2, 64 * KIB**2)
+WINDOW_SIZES = (4 * KIB**2, 16 * KIB**2, 64 * KIB**2)
 
 
 def models(t: Any) -> dict[str, tuple[Any, Any, Any]]:
@@ -150,6 +151,23 @@ class Bench:
         with np.errstate(all="ignore"):  # sums of sums grow out of float32
             return self.turns(calls, seconds)
 
+    def in_window(self, size: int, seconds: float) -> dict[str, list[float]]:
+        """The same of gradients that lie in the group's memory and are read there, as the buckets of a wrapped model are."""
+        from mpi4py import MPI
+
+        comm = dist.group.WORLD.comm
+        buffer = comm.allocate(size)
+        bucket, plain = buffer.array(np.float32), np.ones(size // 4, np.float32)
+        bucket.fill(1)
+        calls: dict[str, Call] = {
+            "allgrad": lambda: comm.start_all_reduce(bucket, shared_result=True).wait(),
+            "MPI": lambda: MPI.COMM_WORLD.Allreduce(MPI.IN_PLACE, plain),
+        }
+        with np.errstate(all="ignore"):
+            found = self.turns(calls, seconds)
+        buffer.free()
+        return found
+
     def scaling(self, name: str, seconds: float) -> float:
         """Time of one rank alone, the others asleep, over the time of all ranks with the same batch each."""
         from mpi4py import MPI
@@ -188,12 +206,14 @@ def main() -> None:
     seconds = float(os.environ.get("ALLGRAD_BENCH_SECONDS", "3"))
     bench = Bench()
     names = list(models(allgrad))
-    result: dict[str, Any] = {"ranks": bench.size, "training": {}, "all_reduce": {}, "scaling": {}}
+    result: dict[str, Any] = {"ranks": bench.size, "training": {}, "all_reduce": {}, "in_window": {}, "scaling": {}}
     for name in names:
         result["training"][name] = bench.training(name, 2 * seconds)
         result["scaling"][name] = bench.scaling(name, seconds)
     for size in SIZES:
         result["all_reduce"][size] = bench.all_reduce(size, seconds / 3)
+    for size in WINDOW_SIZES:
+        result["in_window"][size] = bench.in_window(size, seconds / 3)
     if bench.rank == 0:
         print(json.dumps(result), flush=True)
     if bench.torch is not None:

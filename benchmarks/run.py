@@ -3,8 +3,8 @@
     python benchmarks/run.py                        all parts
     python benchmarks/run.py training --only GPT    one part, some rows: the others keep their stored figures
 
-Parts: training, memory, start, operations, ranks.  PyTorch's columns are measured in the same run where it is installed;
-where it is not, its last stored times are used and marked so.
+Parts: training, memory, start, operations, ranks, network (which needs root, see ``network.py``).  PyTorch's columns are
+measured in the same run where it is installed; where it is not, its last stored times are used and marked so.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import network as three_nodes
 from machine import HERE, REPOSITORY, facts, has, import_seconds, installed_megabytes, one_thread, peak_megabytes
 from operations import NAMES, SIZES, case, inputs
 from paired import Times, fastest, ratio, turns
@@ -31,7 +32,7 @@ from workloads import WORKLOADS, Way, Workload
 import allgrad
 from allgrad import fast
 
-PARTS = ("training", "memory", "start", "operations", "ranks")
+PARTS = ("training", "memory", "start", "operations", "ranks", "network")
 STORE = HERE / "results.json"
 Rows = dict[str, Any]
 
@@ -131,6 +132,19 @@ def ranks(only: str, seconds: float, stored: Rows) -> Iterator[tuple[str, Rows]]
             yield f"{n} ranks", job(n, seconds)
 
 
+def network(only: str, seconds: float, stored: Rows) -> Iterator[tuple[str, Rows]]:
+    """All-reduce over a network; nothing where there can be none."""
+    found, why = three_nodes.measure()
+    if found is None:
+        print(f"network: not measured, {why}")
+        return
+    for size, times in found["seconds"].items():
+        bound = three_nodes.bound(int(size), found["ranks"])
+        name = f"{int(size) // 2**20} MiB, {found['ranks']} nodes"
+        if only in name:
+            yield name, {"seconds": times, "bound": bound, "goal": three_nodes.GOAL}
+
+
 def job(n: int, seconds: float) -> Rows:
     beside = Path(sys.executable).parent / "mpirun"
     mpirun = str(beside) if beside.exists() else "mpirun"
@@ -188,6 +202,8 @@ def main() -> None:
     for part in asked.parts or PARTS:
         before = results.get(part, {}).get("rows", {})
         rows = dict(globals()[part](asked.only, asked.seconds, before))
+        if not rows:  # nothing could be measured, and has said so: what is stored stays
+            continue
         print_part(part, where, rows)
         # Rows that were not measured now keep their figures, and each row says when it was taken.
         taken = {name: row | {"taken": [where["date"], where["commit"]]} for name, row in rows.items()}
