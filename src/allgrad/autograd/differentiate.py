@@ -43,7 +43,8 @@ def _seed(t: Any, g: Any, create_graph: bool) -> Any:
                 f"grad can be implicitly created only for scalar outputs; this one has shape {list(t._a.shape)}. "
                 "Reduce it first (loss.mean()), or pass gradient=torch.ones_like(output)"
             )
-        g = np.ones(t._a.shape, t._a.dtype)
+        g = np.empty(t._a.shape, t._a.dtype)
+        g.fill(1)
         return wrap(g) if create_graph else g
     if g._a.shape != t._a.shape:
         raise ShapeError(
@@ -73,6 +74,11 @@ def backward(
     >>> x.grad
     tensor([2., 4.])
     """
+    if isinstance(tensors, Variable) and grad_tensors is None and grad_variables is None and inputs is None:
+        retain = create_graph if retain_graph is None else retain_graph
+        root, seed = _root(tensors, 0), _seed(tensors, None, create_graph)
+        Walk(create_graph=create_graph, retain_graph=retain, stops=None, accumulate=True).run((root,), (seed,))
+        return
     roots_of = _sequence(tensors)
     given = grad_variables if grad_tensors is None else grad_tensors
     seeds: Sequence[Any] = (None,) * len(roots_of) if given is None else _sequence(given)
