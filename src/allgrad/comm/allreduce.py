@@ -132,18 +132,18 @@ class AllReducer:
         self, flat: Array, op: str, scale: float | None, label: str, algorithm: str, behind: int = 0
     ) -> Kind | None:
         """The kind of all-reduce that this is for ``quick``, ``behind`` bytes of another; None if it has to go by ``start``."""
-        if flat.ndim != 1 or flat.nbytes > self._eager or not flat.flags.carray:
-            return None
-        if flat.nbytes > EAGER_BYTES // 2 and self._find(flat) is not None:
-            return None
         key = (op, flat.dtype, flat.size, scale, label, algorithm, behind)
         try:
-            return self._kinds[key]
+            kind = self._kinds[key]
         except KeyError:
             if len(self._kinds) >= _KINDS:
                 self._kinds.clear()
-            self._kinds[key] = found = self._new_kind(*key)
-            return found
+            self._kinds[key] = kind = self._new_kind(*key)
+        if kind is None or flat.ndim != 1 or not flat.flags.carray:
+            return None
+        if self._buffers and flat.nbytes > EAGER_BYTES // 2 and self._find(flat) is not None:
+            return None
+        return kind
 
     def _new_kind(
         self, op: str, dtype: np.dtype[Any], count: int, scale: float | None, label: str, algorithm: str, behind: int
@@ -153,7 +153,7 @@ class AllReducer:
             check_op(op, dtype, scale is not None)
         except (ArgumentError, DtypeError):  # ``start`` is not reached: the ordinary call says what is wrong
             return None
-        if self.way(np.empty(count, dtype), algorithm) != "eager":
+        if count * dtype.itemsize > self._eager or self.way(np.empty(count, dtype), algorithm) != "eager":
             return None
         asked = () if algorithm == "auto" else (algorithm,)
         call = Call(0, "all_reduce", (scaled(op, scale), dtype, count, *asked), label)

@@ -16,7 +16,6 @@ from allgrad.comm.exchange import in_chunks, message_tag
 from allgrad.comm.node import RING
 from allgrad.comm.progress import SPINS, Queue, QueuedWork, Steps, advance, wait_until
 from allgrad.comm.protocol import Communicator, read_only
-from allgrad.comm.quick import Quick
 from allgrad.comm.record import FITS_BYTES, Record
 from allgrad.comm.reduction import Array, fold
 from allgrad.comm.watch import GroupWatch
@@ -43,6 +42,7 @@ class MpiCommunicator(Communicator):
         self.nodes = len(set(homes))
         here = [r for r, home in enumerate(homes) if home == homes[self.rank]]
         self.local_rank, self.local_size = here.index(self.rank), len(here)
+        self._board = world.board
         self._watch = GroupWatch(world, group, members)
         self._queue = Queue(self._watch)
         world.queues.append(self._queue)
@@ -108,9 +108,10 @@ class MpiCommunicator(Communicator):
     # -- data plane -----------------------------------------------------------------------------------------------
 
     def all_reduce(self, flat: Array, op: str = "sum", *, scale: float | None = None, label: str = "") -> None:
-        quick, kind = self._quick(), None
-        if quick is not None and isinstance(flat, np.ndarray):
-            kind = self._reducer.kind(flat, op, scale, label, self._algorithm)
+        reducer, queue, kind = self._reducer, self._queue, None
+        quick = reducer.quick
+        if quick is not None and not queue.pending and queue.failed is None and isinstance(flat, np.ndarray):
+            kind = reducer.kind(flat, op, scale, label, self._algorithm)
         if quick is None or kind is None:
             super().all_reduce(flat, op, scale=scale, label=label)
             return
@@ -122,8 +123,9 @@ class MpiCommunicator(Communicator):
     def all_reduce_behind(
         self, notice: Array, told: Array, flat: Array, op: str, scale: float | None, label: str, front: str
     ) -> bool:
-        quick, before, kind = self._quick(), None, None
-        if quick is not None:
+        # Not while something is under way: calls are answered in the order in which they were made.
+        quick, before, kind = self._reducer.quick, None, None
+        if quick is not None and not self._queue.pending and self._queue.failed is None:
             before = self._reducer.kind(told, "sum", None, front, self._algorithm)
             kind = self._reducer.kind(flat, op, scale, label, self._algorithm, -(-told.nbytes // 64) * 64)
         if quick is None or before is None or kind is None:
@@ -134,16 +136,12 @@ class MpiCommunicator(Communicator):
             self._queue.add(steps, flat, lambda: f"#{number} {text}").wait()
         return quick.both
 
-    def _quick(self) -> Quick | None:
-        """The quick way, if nothing is under way: calls are answered in the order in which they were made."""
-        return None if self._queue.pending or self._queue.failed is not None else self._reducer.quick
-
     def _count(self, line: bytes) -> int:
         """The number of a call that begins, whose ``Call.line()`` is given."""
-        self.sequence += 1
-        if self._world.board is not None:
-            self._world.board.count(line)
-        return self.sequence
+        self.sequence = number = self.sequence + 1
+        if self._board is not None:
+            self._board.count(line)
+        return number
 
     def _all_reduce(self, call: Call, flat: Array, op: str, scale: float | None) -> None:
         if self._queue.pending:

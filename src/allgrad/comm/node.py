@@ -30,7 +30,7 @@ GROUP_BYTES, CALL_BYTES = 64, 120
 
 _fence_lock = threading.Lock()
 # x86 shows writes in the order in which they were made, and reads in the order of the program.
-_IN_ORDER = platform.machine() in ("x86_64", "AMD64", "i686")
+IN_ORDER = platform.machine() in ("x86_64", "AMD64", "i686")
 
 
 def fence() -> None:
@@ -38,7 +38,7 @@ def fence() -> None:
 
     Taking and leaving a lock does this on every processor.
     """
-    if not _IN_ORDER:
+    if not IN_ORDER:
         _fence_lock.acquire()
         _fence_lock.release()
 
@@ -175,6 +175,7 @@ class Marks:
         views = [memoryview(row) for row in rows]  # type: ignore[arg-type]
         self._arrived = [view[:8].cast("q") for view in views]
         self._done = [view[_LINE : _LINE + 8].cast("q") for view in views]
+        self.mine_done = self._done[rank]
         self._rank = rank
 
     def arrive(self, k: int) -> None:
@@ -232,7 +233,7 @@ class Channel(Marks):
         entry, text = self._mine[k % RING]
         entry[0] = number
         text[:] = raw
-        if not _IN_ORDER:
+        if not IN_ORDER:
             fence()
         self._arrived[self._rank][0] = k
         return k

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from allgrad.comm.agreement import Call
-from allgrad.comm.node import RING, Channel, fence, packed
+from allgrad.comm.node import IN_ORDER, RING, Channel, fence, packed
 from allgrad.comm.progress import QUICK_S, Steps
 from allgrad.comm.reduction import UFUNCS, Array, accumulator, fold
-from allgrad.comm.stage import Stage
+from allgrad.comm.stage import BLOCKS, Stage
 
 _SPINS = 300  # some 20 µs
 _CROWDED_SPINS = 10  # where ranks are more than cores: who looks on keeps the others from coming
@@ -70,6 +70,7 @@ class Quick:
         self._first, self._second = ([*words[: stage.rank], *words[stage.rank + 1 :]] for words in calls.words)
         self._mine, self._mine_second = (words[stage.rank] for words in calls.words)
         self._spins = _CROWDED_SPINS if crowded else _SPINS
+        self._mine_done = stage.marks.mine_done
         self.both = False
 
     def reduce(self, kind: Kind, flat: Array, number: int) -> Steps | None:
@@ -80,14 +81,19 @@ class Quick:
         kind.mine[half][...] = flat
         k = calls.post_packed(kind.raw, number)
         i = k % RING
-        fence()
+        if not IN_ORDER:  # a call saved where it does nothing
+            fence()
         self._mine[i] = word
         for words in self._first:
             if words[i] != word and not self._seen(words, i, word):
                 return self._late(kind, flat, k, number, word)
-        fence()
+        if not IN_ORDER:
+            fence()
         kind.fold(half, flat)
-        stage.read(k)
+        if not IN_ORDER:
+            fence()
+        self._mine_done[0] = stage.used[half] = k << BLOCKS
+        stage.half = 1 - half
         return None
 
     def _seen(self, words: Any, i: int, word: int, enough: Any = None) -> bool:
@@ -137,9 +143,11 @@ class Quick:
         front.mine[half][...] = notice
         kind.mine[half][...] = flat
         k = self._calls.post_packed(front.raw, number)
-        fence()
+        if not IN_ORDER:
+            fence()
         self._mine_second[k % RING] = second
-        fence()
+        if not IN_ORDER:
+            fence()
         self._mine[k % RING] = front.digest + number
         return k, second
 

@@ -52,8 +52,9 @@ def tensor_array(tensor: Any, name: str = "tensor") -> Array:
 
 def flat_copy(a: Array) -> tuple[Array, bool]:
     """``a`` as flat contiguous memory, and whether that is a copy."""
-    if a.flags.c_contiguous and a.flags.writeable:
-        return a.reshape(-1), False
+    flags = a.flags
+    if flags.c_contiguous and flags.writeable:
+        return (a if a.ndim == 1 else a.reshape(-1)), False
     return np.array(a, order="C").reshape(-1), True
 
 
@@ -123,6 +124,8 @@ def all_reduce(tensor: Any, op: Any = ReduceOp.SUM, group: Any = None, async_op:
 
 def _named(op: Any, g: ProcessGroup) -> tuple[str, float | None]:
     """The communicator's name of an op, and what to scale its result by."""
+    if op is ReduceOp.SUM:
+        return "sum", None
     if isinstance(op, ReduceOp.PREMUL_SUM):
         return "sum", op.factor
     name = str(op).lower()
