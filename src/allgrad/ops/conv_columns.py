@@ -12,6 +12,7 @@ import math
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -59,6 +60,7 @@ class Taps:
         )
 
 
+@lru_cache(maxsize=512)
 def convolution_taps(
     size: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, out: Ints | None = None
 ) -> Taps:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -137,14 +138,8 @@ def input_grad(y: Array, weight: Array, bias: Any, taps: Taps, groups: int) -> A
     shape = (len(y), c, *taps.size)
     single = all(s == 1 for s in taps.stride) and math.prod(shape) > 0
     x: Array = np.zeros(() if single else shape, y.dtype)
-    for phase in product(*map(range, taps.stride)):
-        parts = [_phase(taps, axis, p) for axis, p in enumerate(phase)]
-        if any(part is None for part in parts):
-            continue
-        picks, places, starts, steps, counts = zip(*[part for part in parts if part is not None])
-        kernel = turned[(slice(None), slice(None), *picks)]
-        sub = Taps(tuple(taps.out), kernel.shape[2:], starts, (1,) * len(starts), steps, counts)
-        found = correlate(y, kernel, None, sub, groups)
+    for picks, places, sub in _phases(taps):
+        found = correlate(y, turned[(slice(None), slice(None), *picks)], None, sub, groups)
         if single:
             x = found
         else:
@@ -152,6 +147,19 @@ def input_grad(y: Array, weight: Array, bias: Any, taps: Taps, groups: int) -> A
     if bias is not None:
         x += _per_channel(bias, len(taps.size))
     return x.astype(dtype, copy=False)
+
+
+@lru_cache(maxsize=256)
+def _phases(taps: Taps) -> list[tuple[Any, Any, Taps]]:
+    """(taps of the weight, input elements, the convolution of ``y`` that makes them) of each phase that sees something."""
+    found = []
+    for phase in product(*map(range, taps.stride)):
+        parts = [part for axis, p in enumerate(phase) if (part := _phase(taps, axis, p)) is not None]
+        if len(parts) == len(phase):
+            picks, places, starts, steps, counts = zip(*parts)
+            kernel = tuple(len(range(*pick.indices(n))) for pick, n in zip(picks, taps.kernel))
+            found.append((picks, places, Taps(taps.out, kernel, starts, (1,) * len(starts), steps, counts)))
+    return found
 
 
 def _phase(taps: Taps, axis: int, phase: int) -> tuple[slice, slice, int, int, int] | None:
