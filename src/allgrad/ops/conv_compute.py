@@ -38,7 +38,7 @@ def correlate(x: Array, weight: Array, bias: Any, taps: Taps, groups: int) -> Ar
     y: Array = np.empty((n, o, *taps.out), x.dtype)
     if not y.size:
         return y.astype(dtype, copy=False)
-    if conv_tiles.suits(taps, groups, o, x, weight):
+    if conv_tiles.suits(x, weight, taps, groups):
         return conv_tiles.correlate(x, weight, bias, taps)
     if weight.shape[1] == 1 and o == groups:
         depthwise(x, weight, y, taps)
@@ -186,7 +186,7 @@ def weight_grad(x: Array, y: Array, kernel: Ints, taps: Taps, groups: int) -> Ar
     x, y = _wide(x, y)
     n, c = x.shape[:2]
     o = y.shape[1]
-    if o >= conv_tiles.OUTPUTS_OF_GRADIENT and conv_tiles.suits(taps, groups, o, x, y):
+    if conv_tiles.suits_weight_grad(x, y, taps, groups):
         return conv_tiles.weight_grad(x, y, taps)
     if c == groups == o:
         return depthwise_weight_grad(x, y, kernel, taps).astype(dtype, copy=False)

@@ -12,22 +12,32 @@ from allgrad import fast
 from allgrad.ops.conv_columns import BLOCK, Taps
 
 Array = Any
-LEAST = 16
-"""Output elements of an image that fill a vector of a tile."""
-OUTPUTS, OUTPUTS_OF_GRADIENT = 6, 8
-"""Output channels from which tiles are full enough to win: rows of a tile there, half a vector in the weight gradient."""
+LANES = 16
+"""Numbers in the widest vectors: a tile is so many output elements wide, or so many output channels for weights."""
+ROWS = 6
+"""Output channels that fill the smaller of the tiles."""
 
 
-def suits(taps: Taps, groups: int, outputs: int, *arrays: Any) -> bool:
-    """Whether float32 images, their weights or gradients, go to the compiled tiles, which then have so many outputs."""
-    first = arrays[0]
+def suits(x: Array, weight: Array, taps: Taps, groups: int) -> bool:
+    """Whether a convolution goes to the compiled tiles: where planes are large against what a last tile has too much."""
+    places = math.prod(taps.out)
+    large = places >= 4 * LANES or (places >= LANES and x.shape[1] >= 256)
+    return large and len(weight) >= ROWS and _tiled(taps, groups, x, weight)
+
+
+def suits_weight_grad(x: Array, g: Array, taps: Taps, groups: int) -> bool:
+    """The same for its weight gradient: four fifths of the vectors of output channels must be filled."""
+    o = g.shape[1]
+    filled = o * 5 >= -(-o // LANES) * LANES * 4
+    return filled and math.prod(taps.out) >= LANES and _tiled(taps, groups, x, g)
+
+
+def _tiled(taps: Taps, groups: int, *arrays: Any) -> bool:
     return (
-        outputs >= OUTPUTS
-        and len(taps.size) == 2
+        len(taps.size) == 2
         and groups == 1
-        and fast.worth(first.size)
-        and math.prod(taps.out) >= LEAST
         and math.prod(taps.kernel) > 1
+        and fast.worth(arrays[0].size)
         and all([type(a) is np.ndarray and a.dtype == np.float32 and a.size > 0 for a in arrays])
     )
 
@@ -62,7 +72,7 @@ def _plan(taps: Taps, channels: int, multiple: int, images: int) -> tuple[Array,
     below = max(r // stride for r in reach)
     per_row = channels * right * len(phases) * width
     bands = math.ceil(per_row * (height + below) / (2 * BLOCK))  # an image by itself may be too large
-    band = max(math.ceil(height / max(1, bands)), math.ceil(LEAST / width))
+    band = max(math.ceil(height / max(1, bands)), math.ceil(LANES / width))
     count = band + below
     several = max(1, min(images, BLOCK // (per_row * count)))
     places = [
