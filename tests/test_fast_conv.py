@@ -118,3 +118,13 @@ def test_views_and_frozen_arrays() -> None:
     f = lambda x, w: F.conv2d(x.permute(0, 3, 1, 2), w.transpose(0, 1).flip(3), padding=1)
     agree(*both(f, draws(3, 12, 14, 9), draws(9, 13, 3, 3)))
     agree(*both(lambda x, w: F.conv2d(x.expand(4, 9, 12, 12), w), draws(1, 9, 1, 12), draws(16, 9, 3, 3)))
+
+
+def test_second_derivatives_agree() -> None:
+    """Through both adjoints, which are operations of their own."""
+
+    def penalty(x: Any, w: Any) -> Any:
+        g_x, g_w = t.autograd.grad(F.conv2d(x, w, padding=1).tanh().sum(), (x, w), create_graph=True)
+        return (g_x * g_x).sum() + (g_w * g_w).sum()
+
+    agree(*both(penalty, draws(2, 8, 12, 12), 0.1 * draws(16, 8, 3, 3)))
